@@ -1,0 +1,222 @@
+"""The account: what became of every message and every reading, exact at any time.
+
+``state.db`` holds, in one transaction a batch, how far the lake writer has come, what became of the messages up to
+there, the decoder's state and the newest register of each meter. Everything behind that position is pending.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from lake.durability import sync_files
+from lake.errors import SpoolError
+
+FILE = "state.db"
+
+OUTCOMES = ("stored", "duplicate", "quarantined")
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS state (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS tally (kind TEXT, name TEXT, n INTEGER NOT NULL, PRIMARY KEY (kind, name)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS source (name TEXT PRIMARY KEY, last_message_at INTEGER, messages INTEGER NOT NULL)
+    WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS register (
+    meter_id TEXT, source TEXT, ts INTEGER NOT NULL, volume_m3 REAL NOT NULL, PRIMARY KEY (meter_id, source)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of a batch, or of everything.
+
+    Parameters
+    ----------
+    messages, readings : Counter
+        By outcome.
+    reasons : Counter
+        Quarantined readings by reason.
+    conflicts : int
+        Stored readings whose identity was already there with other content.
+    sources : dict of str to (int or None, int)
+        When the newest message of a source was received [µs since 1970 UTC], and how many came.
+    """
+
+    messages: Counter[str] = field(default_factory=Counter)
+    readings: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    conflicts: int = 0
+    sources: dict[str, tuple[int | None, int]] = field(default_factory=dict)
+
+    def see(self, source: str, received_at: int | None) -> None:
+        """Count a message of a source."""
+        last, count = self.sources.get(source, (None, 0))
+        newest = max((moment for moment in (last, received_at) if moment is not None), default=None)
+        self.sources[source] = (newest, count + 1)
+
+
+class State(AbstractContextManager["State"]):
+    """The lake writer's own database.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``spool/`` folder of a site.
+    read_only : bool
+        Whether this process only reads.
+
+    Raises
+    ------
+    SpoolError
+        The database cannot be opened.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        self._file = Path(folder) / FILE
+        mode = "?mode=ro" if read_only else ""
+        try:
+            self._connection = sqlite3.connect(
+                f"file:{self._file}{mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
+            )
+            if not read_only:
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=FULL")
+                self._connection.executescript(_SCHEMA)
+                sync_files([self._file])
+                self._file.chmod(0o600)
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self._file} cannot be opened: {error}") from error
+
+    def position(self) -> int:
+        """Return the position of the last message whose batch is complete in every table."""
+        return int(self._value("position", "0"))
+
+    def clock_state(self) -> dict[str, dict[str, object]]:
+        """Return the state of :class:`ingest.local_time.LocalClock` at :meth:`position`."""
+        state: dict[str, dict[str, object]] = json.loads(self._value("clock", "{}"))
+        return state
+
+    def writer_id(self) -> str:
+        """Return the name under which this writer's positions stand in the lake tables, empty where none was given."""
+        return self._value("writer", "")
+
+    def name_writer(self, name: str) -> None:
+        """Give this writer its lasting name."""
+        self._connection.execute("INSERT OR IGNORE INTO state VALUES ('writer', ?)", (name,))
+
+    def _value(self, name: str, default: str) -> str:
+        row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
+        return str(row[0]) if row else default
+
+    def registers(self, meters: Collection[str]) -> list[tuple[str, str, int, float]]:
+        """Return (meter_id, source, ts [µs], volume [m³]) of the newest register of each of `meters`."""
+        wanted = msgspec.json.encode(sorted(meters)).decode()
+        sql = (
+            "SELECT r.meter_id, r.source, r.ts, r.volume_m3 FROM json_each(?) j JOIN register r ON r.meter_id = j.value"
+        )
+        return self._connection.execute(sql, (wanted,)).fetchall()
+
+    def complete(
+        self,
+        position: int,
+        tally: Tally,
+        clock_state: Mapping[str, Any],
+        registers: Collection[tuple[str, str, int, float]],
+    ) -> None:
+        """Record a batch that is complete in every table, in one transaction.
+
+        Parameters
+        ----------
+        position : int
+            Position of its last message.
+        tally : Tally
+            What became of it.
+        clock_state : mapping
+            State of the local clock behind it.
+        registers : collection of (meter_id, source, ts, volume_m3)
+            Newest registers that it brought.
+        """
+        with self._transaction():
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO state VALUES (?, ?)",
+                [("position", str(position)), ("clock", json.dumps(clock_state))],
+            )
+            self._connection.executemany(
+                "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", _counts(tally)
+            )
+            self._connection.executemany(
+                "INSERT INTO source VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
+                "messages = messages + excluded.messages, "
+                "last_message_at = max(coalesce(last_message_at, 0), coalesce(excluded.last_message_at, 0))",
+                [(name, last, count) for name, (last, count) in tally.sources.items()],
+            )
+            self._connection.executemany("INSERT OR REPLACE INTO register VALUES (?, ?, ?, ?)", registers)
+
+    def tally(self) -> tuple[int, Tally]:
+        """Return the position and everything that became of the messages up to there, as one snapshot."""
+        with self._transaction("BEGIN"):
+            total = Tally()
+            for kind, name, count in self._connection.execute("SELECT kind, name, n FROM tally"):
+                if kind == "conflict":
+                    total.conflicts = count
+                else:
+                    counters = {"message": total.messages, "reading": total.readings, "reason": total.reasons}
+                    counters[kind][name] = count
+            for name, last, count in self._connection.execute("SELECT name, last_message_at, messages FROM source"):
+                total.sources[name] = (last or None, count)
+            return self.position(), total
+
+    @contextmanager
+    def _transaction(self, begin: str = "BEGIN IMMEDIATE") -> Iterator[None]:
+        try:
+            self._connection.execute(begin)
+            yield
+            self._connection.execute("COMMIT")
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self._file}: {error}") from error
+        finally:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the database."""
+        self._connection.close()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _counts(tally: Tally) -> list[tuple[str, str, int]]:
+    counts = [("message", name, count) for name, count in tally.messages.items()]
+    counts += [("reading", name, count) for name, count in tally.readings.items()]
+    counts += [("reason", name, count) for name, count in tally.reasons.items()]
+    return [*counts, ("conflict", "", tally.conflicts)]
+
+
+def dump_tally(tally: Tally) -> str:
+    """Return a tally as JSON, to be kept with the commit that it describes."""
+    return msgspec.json.encode(tally).decode()
+
+
+def load_tally(text: str) -> Tally:
+    """Return the tally that :func:`dump_tally` wrote."""
+    plain = json.loads(text)
+    return Tally(
+        Counter(plain["messages"]),
+        Counter(plain["readings"]),
+        Counter(plain["reasons"]),
+        plain["conflicts"],
+        {name: (last, count) for name, (last, count) in plain["sources"].items()},
+    )

@@ -1,0 +1,237 @@
+"""A batch of messages on its way into the lake: decoded rows as one frame, and what was refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator
+from dataclasses import dataclass, field
+
+import polars as pl
+
+from ingest.account import Tally
+from ingest.message import ROW_COLUMNS, Decoded, RawMessage, Row
+from ingest.vendor_profile import VendorProfile
+from lake.schemas import QUARANTINE, READINGS, TIME
+from lake.vocabulary import MEASURES
+
+Register = tuple[str, str, int, float]
+
+_ROW_SCHEMA = pl.Schema(
+    {
+        name: pl.Int64() if name == "ts" else pl.Boolean() if name == "ambiguous" else READINGS.polars[name]
+        for name in ROW_COLUMNS
+    }
+)
+_CHUNK = 20_000
+_REGISTERS = ("volume_m3", "reverse_volume_m3")
+
+
+@dataclass(slots=True)
+class Batch:
+    """Decoded messages in the order of receipt.
+
+    Parameters
+    ----------
+    first, last : int
+        Spool positions of the first and the last message.
+    readings : polars.DataFrame
+        Columns of the table ``readings`` without ``flags``, with ``position`` of the message and ``ambiguous``.
+    quarantine : polars.DataFrame
+        Rows of the table ``quarantine``, with ``position`` of the message.
+    """
+
+    first: int
+    last: int
+    readings: pl.DataFrame
+    quarantine: pl.DataFrame
+
+
+@dataclass(slots=True)
+class BatchBuilder:
+    """Collects decoded messages column by column, so that a large batch stays small in memory."""
+
+    first: int = 0
+    last: int = 0
+    tally: Tally = field(default_factory=Tally)
+    _rows: list[Row] = field(default_factory=list)
+    _positions: list[int] = field(default_factory=list)
+    _received: list[int | None] = field(default_factory=list)
+    _frames: list[pl.DataFrame] = field(default_factory=list)
+    _refused: list[dict[str, object]] = field(default_factory=list)
+
+    def add(self, message: RawMessage, decoded: Decoded) -> None:
+        """Take one message."""
+        self.first = self.first or message.position
+        self.last = message.position
+        self.tally.see(message.channel.source, decoded.received_at)
+        for row in decoded.rows:
+            self._rows.append(row)
+            self._positions.append(message.position)
+            self._received.append(decoded.received_at)
+        self._refused.extend(_quarantine_rows(message, decoded))
+        if len(self._rows) >= _CHUNK:
+            self._pack()
+
+    def _pack(self) -> None:
+        columns = zip(*self._rows, strict=True) if self._rows else ([] for _ in ROW_COLUMNS)
+        frame = pl.DataFrame(
+            {name: list(values) for name, values in zip(ROW_COLUMNS, columns, strict=True)}, schema=_ROW_SCHEMA
+        )
+        self._frames.append(
+            frame.with_columns(
+                pl.col("ts").cast(TIME),
+                pl.Series("received_at", self._received, pl.Int64).cast(TIME),
+                pl.Series("position", self._positions, pl.Int64),
+            ).with_columns(event_date=pl.col("ts").dt.date())
+        )
+        self._rows, self._positions, self._received = [], [], []
+
+    def build(self) -> Batch:
+        """Return the batch."""
+        self._pack()
+        refused = pl.DataFrame(self._refused, schema={**QUARANTINE.polars, "position": pl.Int64()})
+        return Batch(self.first, self.last, pl.concat(self._frames), refused)
+
+
+def _quarantine_rows(message: RawMessage, decoded: Decoded) -> Iterator[dict[str, object]]:
+    for rejection in decoded.rejections:
+        yield {
+            "received_at": decoded.received_at,
+            "source": message.channel.source,
+            "codec": message.channel.codec,
+            "topic": decoded.topic if decoded.topic is not None else message.origin,
+            "meter_id": rejection.meter_id,
+            "reason": rejection.reason,
+            "detail": rejection.detail,
+            "payload": message.payload,
+            "readings": 1,
+            "position": message.position,
+        }
+
+
+def flag(readings: pl.DataFrame, registers: Collection[Register]) -> pl.DataFrame:
+    """Return `readings` with the column ``flags``, without the columns it is made of.
+
+    Parameters
+    ----------
+    readings : polars.DataFrame
+        With ``conflict`` and ``ambiguous``, in the order of receipt.
+    registers : collection of (meter_id, source, ts [µs], volume_m3)
+        Newest registers known before the batch.
+    """
+    backwards = backwards_mask(readings, registers)
+    outside = pl.any_horizontal(
+        *(_outside(name, column.low, column.high) for name, column in MEASURES.items()), pl.lit(value=False)
+    )
+    negative = pl.any_horizontal(*(pl.col(name) < 0 for name in _REGISTERS))
+    masks: dict[str, pl.Expr | pl.Series] = {
+        "out_of_range": outside,
+        "negative": negative,
+        "backwards": backwards,
+        "ambiguous_time": pl.col("ambiguous"),
+        "conflict": pl.col("conflict"),
+    }
+    words = [pl.when(mask).then(pl.lit(name)) for name, mask in masks.items()]
+    return readings.with_columns(flags=pl.concat_list(words).list.drop_nulls()).drop("ambiguous", "conflict")
+
+
+def _outside(name: str, low: float | None, high: float | None) -> pl.Expr:
+    column = pl.col(name)
+    conditions = []
+    if low is not None and name not in _REGISTERS:
+        conditions.append(column < low)
+    if high is not None:
+        conditions.append(column > high)
+    return pl.any_horizontal(*conditions) if conditions else pl.lit(value=False)
+
+
+def _with_history(readings: pl.DataFrame, registers: Collection[Register]) -> pl.DataFrame:
+    """Return (meter_id, source, ts, volume_m3, row) of what is known and what is new, in the order of receipt."""
+    columns = ["meter_id", "source", "ts", "volume_m3"]
+    known = pl.DataFrame(
+        registers,
+        schema={"meter_id": pl.String, "source": pl.String, "ts": pl.Int64, "volume_m3": pl.Float64},
+        orient="row",
+    ).with_columns(pl.col("ts").cast(TIME), row=pl.lit(None, dtype=pl.UInt32))
+    fresh = readings.with_row_index("row").select(*columns, "row")
+    return pl.concat([known.select(*columns, "row"), fresh]).filter(pl.col("volume_m3").is_not_null())
+
+
+def backwards_mask(readings: pl.DataFrame, registers: Collection[Register]) -> pl.Series:
+    """Tell which readings are newer than all before them of their meter and source, yet have a lower register.
+
+    Late readings are not judged here: what comes before them is not known without the lake.
+    """
+    rows = _with_history(readings, registers)
+    keys = ["meter_id", "source"]
+    latest = pl.col("ts").cum_max().shift().over(keys)
+    record = (pl.col("ts") > latest) | latest.is_null()
+    rows = rows.with_columns(_record=record).with_columns(
+        _before=pl.when("_record").then("volume_m3").forward_fill().shift().over(keys)
+    )
+    hits = rows.filter(pl.col("row").is_not_null() & pl.col("_record") & (pl.col("volume_m3") < pl.col("_before")))[
+        "row"
+    ]
+    mask = pl.Series([False]).new_from_index(0, readings.height)
+    return mask.scatter(hits, values=True) if hits.len() else mask
+
+
+def newest_registers(readings: pl.DataFrame) -> list[Register]:
+    """Return (meter_id, source, ts [µs], volume_m3) of the newest register of each meter and source in `readings`."""
+    rows = (
+        readings.filter(pl.col("volume_m3").is_not_null())
+        .group_by("meter_id", "source", maintain_order=True)
+        .agg(pl.col("ts").max().cast(pl.Int64), pl.col("volume_m3").get(pl.col("ts").arg_max()))
+    )
+    return rows.rows()
+
+
+def error_code_rows(readings: pl.DataFrame, profile_of: Callable[[str], VendorProfile]) -> list[dict[str, object]]:
+    """Return rows of the table ``error_codes``, with ``position``, for the codes that `readings` carry.
+
+    Parameters
+    ----------
+    readings : polars.DataFrame
+        Stored readings with ``position``.
+    profile_of : callable
+        Vendor profile of a meter id.
+    """
+    carrying = readings.filter(
+        pl.col("error_codes").list.len().fill_null(0).gt(0) | pl.col("status").fill_null(0).ne(0)
+    )
+    rows: list[dict[str, object]] = []
+    columns = ["meter_id", "ts", "received_at", "source", "status", "error_codes", "event_date", "position"]
+    for reading in carrying.select(columns).iter_rows(named=True):
+        profile = profile_of(reading["meter_id"])
+        codes = reading.pop("error_codes") or []
+        rows.extend(
+            reading | translation._asdict() | {"profile_id": profile.id, "profile_version": profile.version}
+            for translation in profile.translate(reading["status"], codes)
+        )
+    return rows
+
+
+def count_outcomes(tally: Tally, batch: Batch, classified: pl.DataFrame) -> None:
+    """Add to `tally` what became of the readings and messages of `batch`.
+
+    A message takes the worst outcome of its readings: quarantined, then stored, then duplicate.
+
+    Parameters
+    ----------
+    tally : Tally
+        Counted into.
+    batch : Batch
+        The messages.
+    classified : polars.DataFrame
+        Its readings with ``duplicate`` and ``conflict``.
+    """
+    duplicates = int(classified["duplicate"].sum())
+    tally.readings.update(
+        stored=classified.height - duplicates, duplicate=duplicates, quarantined=batch.quarantine.height
+    )
+    tally.reasons.update(Counter(batch.quarantine["reason"].to_list()))
+    tally.conflicts += int(classified["conflict"].sum())
+    refused = set(batch.quarantine["position"].to_list())
+    kept = set(classified.filter(~pl.col("duplicate"))["position"].to_list()) - refused
+    total = batch.last - batch.first + 1
+    tally.messages.update(stored=len(kept), quarantined=len(refused), duplicate=total - len(kept) - len(refused))

@@ -1,0 +1,106 @@
+"""From raw messages to decoded ones: envelope, decoder of the channel, time of receipt."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+
+from ingest.decoders import Context, Decoder
+from ingest.decoders.delimited import DelimitedDecoder
+from ingest.decoders.native import NativeDecoder
+from ingest.local_time import LocalClock, parse_time
+from ingest.message import TS, Channel, Decoded, RawMessage, Rejection
+from ingest.reading import meter_id_of_topic
+from ingest.settings import CodecSettings
+from lake.errors import DecodingError
+
+_LARGEST_TOPIC = 1024
+
+
+class MessageDecoder:
+    """Decodes messages of any channel.
+
+    Parameters
+    ----------
+    codecs : mapping of str to CodecSettings
+        The ``[codecs.NAME]`` tables.
+    max_message_bytes : int
+        A larger message is refused undecoded [B].
+    clock : LocalClock
+        Resolves local times.
+    now : callable
+        The clock [µs since 1970 UTC].
+    """
+
+    def __init__(
+        self, codecs: Mapping[str, CodecSettings], max_message_bytes: int, clock: LocalClock, now: Callable[[], int]
+    ) -> None:
+        self._codecs = codecs
+        self._max_message_bytes = max_message_bytes
+        self._clock = clock
+        self._now = now
+        self._decoders: dict[Channel, Decoder] = {}
+        self._envelope = msgspec.json.Decoder()
+
+    def decode(self, message: RawMessage) -> Decoded:
+        """Return what `message` holds; what cannot be decoded comes back as its rejection, nothing is raised."""
+        topic = message.origin if message.channel.transport == "mqtt" else None
+        received_at = message.received_at
+        try:
+            if len(message.payload) > self._max_message_bytes:
+                raise DecodingError(
+                    "too_large", f"{len(message.payload)} bytes; the limit is {self._max_message_bytes}"
+                )
+            payload = message.payload
+            if message.channel.enveloped:
+                payload, topic, received_at = self._open_envelope(payload, topic, message.channel)
+            context = Context(topic, message.channel.source, received_at, self._now(), self._clock)
+            decoded = self._decoder(message.channel).decode(payload, context)
+        except DecodingError as error:
+            meter_id = error.meter_id or _known_meter(topic)
+            return Decoded(topic, received_at, [], [Rejection(error.reason, error.detail, meter_id)])
+        if decoded.received_at is None and decoded.rows:
+            decoded.received_at = max(row[TS] for row in decoded.rows)
+        return decoded
+
+    def _open_envelope(
+        self, payload: bytes, topic: str | None, channel: Channel
+    ) -> tuple[bytes, str | None, int | None]:
+        """Return payload, topic and time of receipt of an envelope; a line of a file may also be a bare payload."""
+        optional = channel.transport == "file"
+        try:
+            document: Any = self._envelope.decode(payload)
+        except (msgspec.DecodeError, RecursionError) as error:
+            if optional:
+                return payload, topic, None
+            raise DecodingError("not_envelope", f"{error}; begins with {payload[:60]!r}") from None
+        if not isinstance(document, dict) or "payload" not in document:
+            if optional:
+                return payload, topic, None
+            raise DecodingError("not_envelope", "the source is configured for envelopes; there is no payload")
+        inner, own_topic, received = document["payload"], document.get("topic", topic), document.get("received_at")
+        if own_topic is not None and (not isinstance(own_topic, str) or len(own_topic) > _LARGEST_TOPIC):
+            raise DecodingError("wrong_type", f"the envelope's topic is {own_topic!r:.80}")
+        raw = inner.encode() if isinstance(inner, str) else msgspec.json.encode(inner)
+        return raw, own_topic, None if received is None else parse_time(received, "received_at")
+
+    def _decoder(self, channel: Channel) -> Decoder:
+        decoder = self._decoders.get(channel)
+        if decoder is None:
+            decoder = self._decoders[channel] = self._make_decoder(channel)
+        return decoder
+
+    def _make_decoder(self, channel: Channel) -> Decoder:
+        if channel.codec == "native":
+            return NativeDecoder()
+        settings = self._codecs.get(channel.codec)
+        if settings is None:
+            raise DecodingError("unknown_codec", f"there is no [codecs.{channel.codec}] in the settings")
+        return DelimitedDecoder(settings, channel.header or None)
+
+
+def _known_meter(topic: str | None) -> str | None:
+    meter_id = meter_id_of_topic(topic)
+    return meter_id[:64] if meter_id else None

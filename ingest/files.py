@@ -1,0 +1,201 @@
+"""Files as sources: JSON lines, and delimited text, as they are or packed in ZIP or gzip."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import zipfile
+import zlib
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from ingest.decoders.delimited import DelimitedDecoder
+from ingest.message import Channel
+from ingest.settings import CodecSettings
+from lake.errors import DecodingError, InputFileError
+
+_BOM = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class FilePart:
+    """One text inside a file: the file itself, or one member of an archive.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    member : str, optional
+        Member of a ZIP archive.
+    """
+
+    path: Path
+    member: str | None = None
+
+    @property
+    def name(self) -> str:
+        """Name for messages and for the origin of quarantined lines."""
+        return self.path.name if self.member is None else f"{self.path.name}/{self.member}"
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (1-based line number, line without its end)."""
+        with self._open() as stream:
+            for number, line in enumerate(stream, start=1):
+                text = line.removeprefix(_BOM) if number == 1 else line
+                yield number, text.rstrip(b"\r\n")
+
+    def whole(self) -> bytes:
+        """Return all bytes."""
+        with self._open() as stream:
+            return stream.read()
+
+    def _open(self) -> BinaryIO:
+        if self.member is not None:
+            archive = zipfile.ZipFile(self.path)
+            return _Member(archive, self.member)
+        if self.path.suffix == ".gz":
+            return io.BufferedReader(gzip.open(self.path, "rb"))
+        return self.path.open("rb")
+
+
+class _Member(io.BufferedReader):
+    """A member of a ZIP archive that closes its archive with it."""
+
+    def __init__(self, archive: zipfile.ZipFile, name: str) -> None:
+        self._archive = archive
+        super().__init__(archive.open(name))  # type: ignore[arg-type]
+
+    def close(self) -> None:
+        super().close()
+        self._archive.close()
+
+
+@dataclass(frozen=True, slots=True)
+class FileSource:
+    """A checked text, ready to be read as messages.
+
+    Parameters
+    ----------
+    part : FilePart
+        The text.
+    channel : Channel
+        Codec, source and header of its messages.
+    first_line : int
+        1-based number of the first line that is a message.
+    whole : bool
+        The text is one JSON document over several lines.
+    """
+
+    part: FilePart
+    channel: Channel
+    first_line: int = 1
+    whole: bool = False
+
+    def messages(self) -> Iterator[tuple[str, None, bytes]]:
+        """Yield (origin, received_at, payload) of each message; empty lines are none."""
+        if self.whole:
+            yield self.part.name, None, self.part.whole()
+            return
+        for number, line in self.part.lines():
+            if number >= self.first_line and line.strip():
+                yield f"{self.part.name}:{number}", None, line
+
+
+def open_sources(paths: Sequence[Path], codec: str, settings: CodecSettings | None, source: str) -> list[FileSource]:
+    """Return the texts of `paths`, every one of them checked before the first is read.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        Files; ``.zip`` (every member) and ``.gz`` are unpacked.
+    codec : str
+        ``native`` or the name of a ``[codecs.NAME]`` table.
+    settings : CodecSettings or None
+        That table; None for ``native``.
+    source : str
+        Source name of the readings.
+
+    Raises
+    ------
+    InputFileError
+        A file is missing, empty, truncated, or lacks columns of its codec.
+    """
+    parts = [part for path in paths for part in _parts(path)]
+    return [_source(part, codec, settings, source) for part in parts]
+
+
+def _parts(path: Path) -> list[FilePart]:
+    if not path.is_file():
+        raise InputFileError(str(path), "there is no such file")
+    if path.stat().st_size == 0:
+        raise InputFileError(str(path), "the file is empty")
+    if path.suffix.lower() != ".zip":
+        part = FilePart(path)
+        _check_readable(part)
+        return [part]
+    try:
+        with zipfile.ZipFile(path) as archive:
+            broken = archive.testzip()
+            members = [info.filename for info in archive.infolist() if not info.is_dir() and info.file_size]
+    except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
+        raise InputFileError(str(path), f"no complete ZIP archive ({error}); copy or download it again") from error
+    if broken is not None:
+        raise InputFileError(str(path), f"member {broken} is damaged; copy or download the archive again")
+    if not members:
+        raise InputFileError(str(path), "the archive holds no file that is not empty")
+    return [FilePart(path, member) for member in members]
+
+
+def _check_readable(part: FilePart) -> None:
+    if part.path.suffix != ".gz":
+        return
+    try:
+        for _ in part.lines():
+            pass
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
+        raise InputFileError(str(part.path), f"no complete gzip file ({error}); copy or download it again") from error
+
+
+def _source(part: FilePart, codec: str, settings: CodecSettings | None, source: str) -> FileSource:
+    if settings is None:
+        channel = Channel("file", codec, source, enveloped=True)
+        return FileSource(part, channel, whole=_is_document(part))
+    if not settings.header:
+        return FileSource(part, Channel("file", codec, source, enveloped=False))
+    header = next((line for _, line in part.lines()), b"")
+    names = _header_names(part, header, settings)
+    return FileSource(part, Channel("file", codec, source, enveloped=False, header=names), first_line=2)
+
+
+def _header_names(part: FilePart, header: bytes, settings: CodecSettings) -> tuple[str, ...]:
+    try:
+        cells = header.decode(settings.encoding).split(settings.delimiter)
+    except UnicodeDecodeError as error:
+        raise InputFileError(part.name, f"the header is not {settings.encoding}: {error}", line=1) from error
+    names = tuple(cell.strip().strip('"') for cell in cells)
+    try:
+        DelimitedDecoder(settings, names)
+    except DecodingError as error:
+        raise InputFileError(part.name, f"{error.detail}; compare the columns of the codec", line=1) from error
+    most = max((column for column in settings.columns.values() if isinstance(column, int)), default=0)
+    if len(names) < most:
+        raise InputFileError(
+            part.name, f"{len(names)} columns where the codec needs {most}; is the delimiter right?", line=1
+        )
+    # A codec that goes by number reads files with different headers the same way.
+    return () if settings.by_number else names
+
+
+def _is_document(part: FilePart) -> bool:
+    """Tell whether a ``.json`` text is one document over several lines rather than a document a line."""
+    if not part.name.lower().endswith(".json"):
+        return False
+    try:
+        msgspec.json.decode(part.whole())
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True

@@ -1,0 +1,175 @@
+"""Measuring times on the way in: ISO 8601, epochs, and local times of a zone with its two odd hours a year."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from zoneinfo import ZoneInfo
+
+from lake.errors import DecodingError
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+_DIGITS = re.compile(r"-?\d{1,16}(\.\d{1,9})?")
+
+EARLIEST = 946_684_800_000_000  # 2000-01-01 [µs]
+DAY = 86_400_000_000  # [µs]
+
+# Numbers above are milliseconds: as seconds they would lie in the year 5138.
+_LARGEST_EPOCH_S = 1e11
+
+
+def microseconds(moment: datetime) -> int:
+    """Return an aware datetime as microseconds since 1970 UTC."""
+    return (moment - _EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """Return microseconds since 1970 UTC as an aware datetime."""
+    return _EPOCH + value * _MICROSECOND
+
+
+def parse_time(value: object, field: str = "ts") -> int:
+    """Return a time of the contract's forms as microseconds since 1970 UTC.
+
+    Parameters
+    ----------
+    value : str, int or float
+        ISO 8601 with offset, or an epoch in seconds or milliseconds.
+    field : str
+        Name for the error message.
+
+    Raises
+    ------
+    DecodingError
+        ``bad_time`` or ``no_time_zone``.
+
+    Examples
+    --------
+    >>> parse_time("2016-03-01T00:28:55+01:00") == parse_time(1456788535) == parse_time(1456788535000)
+    True
+    """
+    if isinstance(value, str):
+        if _DIGITS.fullmatch(value):
+            return _from_epoch(float(value), field)
+        return _from_iso(value, field)
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return _from_epoch(value, field)
+    raise DecodingError("bad_time", f"{field} is no time: {value!r:.80}")
+
+
+def _from_iso(value: str, field: str) -> int:
+    try:
+        parsed = datetime.fromisoformat(value)
+    except ValueError:
+        raise DecodingError("bad_time", f"{field} is no ISO 8601 time: {value!r:.80}") from None
+    if parsed.tzinfo is None:
+        raise DecodingError(
+            "no_time_zone", f"{field} {value!r:.80} carries no zone; send an offset or configure a timezone"
+        )
+    return (parsed - _EPOCH) // _MICROSECOND
+
+
+def _from_epoch(value: float, field: str) -> int:
+    if not abs(value) < 1e15:  # also false for NaN
+        raise DecodingError("bad_time", f"{field} is no epoch in seconds or milliseconds: {value!r:.80}")
+    return round(value * 1_000_000) if abs(value) < _LARGEST_EPOCH_S else round(value * 1000)
+
+
+@lru_cache(maxsize=16)
+def zone(name: str) -> ZoneInfo:
+    """Return the zone called `name`."""
+    return ZoneInfo(name)
+
+
+class LocalClock:
+    """Resolves local times without an offset to UTC.
+
+    The hour that comes twice at the end of summer time is resolved by order: a meter's times run through it once, and
+    when they step back, or when a measurement comes again that its register does not contradict, the second pass has
+    begun. Only meters that are inside that hour are remembered, so the state is small and can be stored.
+
+    Parameters
+    ----------
+    state : dict, optional
+        What :attr:`state` was when the writer stopped.
+    """
+
+    def __init__(self, state: dict[str, dict[str, object]] | None = None) -> None:
+        self._inside: dict[str, _Pass] = {key: _Pass.load(value) for key, value in (state or {}).items()}
+
+    @property
+    def state(self) -> dict[str, dict[str, object]]:
+        """What a successor needs, ready for JSON."""
+        return {key: value.dump() for key, value in self._inside.items()}
+
+    def resolve(self, local: datetime, zone_name: str, meter: str, register: float | None) -> tuple[int, bool]:
+        """Return a local time as microseconds since 1970 UTC, and whether it was ambiguous.
+
+        Parameters
+        ----------
+        local : datetime
+            Naive local time.
+        zone_name : str
+            IANA zone.
+        meter : str
+            Meter (and source) whose measurements come in order.
+        register : float or None
+            The register, where the measurement has one.
+
+        Raises
+        ------
+        DecodingError
+            ``nonexistent_time``: the change to summer time skipped it.
+        """
+        first = local.replace(tzinfo=zone(zone_name))
+        second = first.replace(fold=1)
+        before, after = first.utcoffset(), second.utcoffset()
+        if before == after:
+            if self._inside:
+                self._inside.pop(meter, None)
+            return microseconds(first), False
+        if before is None or after is None or before < after:
+            raise DecodingError("nonexistent_time", f"{local.isoformat()} does not exist in {zone_name}")
+        place = self._inside.setdefault(meter, _Pass())
+        return microseconds(second if place.is_second(local, register) else first), True
+
+
+class _Pass:
+    """Where one meter is in a repeated hour."""
+
+    __slots__ = ("last", "register", "second", "seen")
+
+    def __init__(self) -> None:
+        self.last = ""
+        self.second = False
+        self.register: float | None = None
+        self.seen: list[tuple[str, float | None]] = []
+
+    def is_second(self, local: datetime, register: float | None) -> bool:
+        key = local.isoformat()
+        again = (key, register) in self.seen
+        behind = register is not None and self.register is not None and register < self.register
+        if again and behind:
+            return False  # delivered once more: the register has moved on since
+        if again or key <= self.last:
+            self.second = True
+        if not self.second:
+            self.last = key
+            self.seen.append((key, register))
+        if register is not None and not behind:
+            self.register = register
+        return self.second
+
+    def dump(self) -> dict[str, object]:
+        return {"last": self.last, "second": self.second, "register": self.register, "seen": self.seen}
+
+    @classmethod
+    def load(cls, value: dict[str, object]) -> _Pass:
+        place = cls()
+        place.last = str(value["last"])
+        place.second = bool(value["second"])
+        place.register = value["register"]  # type: ignore[assignment]
+        place.seen = [(key, register) for key, register in value["seen"]]  # type: ignore[attr-defined]
+        return place

@@ -1,0 +1,108 @@
+"""A message between its source and the lake: as it came, and as decoded."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from lake.vocabulary import READING
+
+Transport = Literal["mqtt", "file"]
+
+# A decoded reading is a plain tuple in this order; times are integers, microseconds since 1970 UTC. `ambiguous` is
+# the one flag that only a decoder can know, the others are worked out for whole batches.
+ROW_COLUMNS = (*(name for name in READING if name not in {"received_at", "flags", "event_date"}), "ambiguous")
+TS = ROW_COLUMNS.index("ts")
+
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Channel:
+    """What is known of a message from where it came in.
+
+    Parameters
+    ----------
+    transport : {"mqtt", "file"}
+        Whether ``origin`` of its messages is an MQTT topic or a file and line.
+    codec : str
+        ``native`` or the name of a ``[codecs.NAME]`` table.
+    source : str
+        Configured source name.
+    enveloped : bool
+        The payload must be (MQTT) or may be (file) an envelope ``{"topic", "received_at", "payload"}``.
+    header : tuple of str
+        Column names of the file, where it has a header.
+    """
+
+    transport: Transport
+    codec: str
+    source: str
+    enveloped: bool
+    header: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class RawMessage:
+    """A message as it came in.
+
+    Parameters
+    ----------
+    position : int
+        Place in the spool, counted from 1 without gaps.
+    channel : Channel
+        Where it came in.
+    origin : str
+        MQTT topic, or file and line.
+    received_at : int or None
+        Microseconds since 1970 UTC; None where the message itself must tell.
+    payload : bytes
+        The message.
+    """
+
+    position: int
+    channel: Channel
+    origin: str
+    received_at: int | None
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """One reading, or a whole message, that goes to quarantine.
+
+    Parameters
+    ----------
+    reason : str
+        One of :data:`lake.vocabulary.QUARANTINE_REASONS`.
+    detail : str
+        What was wrong, where in the payload.
+    meter_id : str, optional
+        The meter, where it could be told.
+    """
+
+    reason: str
+    detail: str
+    meter_id: str | None = None
+
+
+@dataclass(slots=True)
+class Decoded:
+    """What one message holds.
+
+    Parameters
+    ----------
+    topic : str or None
+        MQTT topic of the message, the envelope's where it has one.
+    received_at : int or None
+        When it was received [µs since 1970 UTC].
+    rows : list of tuple
+        Readings in the order of :data:`ROW_COLUMNS`.
+    rejections : list of Rejection
+        Readings that could not be taken; a message that cannot be read at all has exactly one.
+    """
+
+    topic: str | None = None
+    received_at: int | None = None
+    rows: list[Row] = field(default_factory=list)
+    rejections: list[Rejection] = field(default_factory=list)

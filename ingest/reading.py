@@ -1,0 +1,248 @@
+"""From untrusted fields to a reading: the checks that every decoder shares."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from ingest.local_time import DAY, EARLIEST, moment
+from ingest.message import Row
+from lake.errors import DecodingError
+from lake.vocabulary import MEASURES, VALVE_COMMANDS, VALVE_REFUSALS, VALVE_STATES
+
+LARGEST = 1e12  # beyond it a number is no measurement but an accident
+LONGEST_TEXT = 256
+
+_METER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
+_WORDS = {
+    "valve_state": frozenset(VALVE_STATES),
+    "valve_command": frozenset(VALVE_COMMANDS),
+    "valve_refusal": frozenset(VALVE_REFUSALS),
+}
+_INT64 = 2**63
+
+
+def check_meter_id(value: object) -> str:
+    """Return `value` if it is a meter id.
+
+    Raises
+    ------
+    DecodingError
+        ``bad_meter_id``.
+    """
+    if not isinstance(value, str) or not _METER_ID.fullmatch(value):
+        raise DecodingError(
+            "bad_meter_id",
+            f"{value!r:.80} is no meter id: 1 to 64 of A-Z a-z 0-9 . _ : -, the first alphanumeric",
+        )
+    return value
+
+
+def meter_id_of_topic(topic: str | None) -> str | None:
+    """Return the level before ``/readings`` of an MQTT topic, None where there is none.
+
+    Examples
+    --------
+    >>> meter_id_of_topic("city/meters/4711/readings")
+    '4711'
+    """
+    if topic is None or not topic.endswith("/readings"):
+        return None
+    return topic[: -len("/readings")].rsplit("/", 1)[-1] or None
+
+
+def agree_on_meter(payload_id: object, topic: str | None) -> str:
+    """Return the meter that payload and topic name.
+
+    Raises
+    ------
+    DecodingError
+        ``no_meter_id``, ``bad_meter_id`` or ``meter_id_mismatch``.
+    """
+    topic_id = meter_id_of_topic(topic)
+    if payload_id is None:
+        if topic_id is None:
+            raise DecodingError("no_meter_id", "neither meter_id nor the topic names a meter")
+        return check_meter_id(topic_id)
+    meter_id = check_meter_id(payload_id)
+    if topic_id is not None and topic_id != meter_id:
+        raise DecodingError("meter_id_mismatch", f"the topic names {topic_id!r:.80}, the payload {meter_id!r}")
+    return meter_id
+
+
+def check_time(ts: int, received_at: int | None, now: int) -> None:
+    """Check that a measuring time is plausible; all in microseconds since 1970 UTC.
+
+    Raises
+    ------
+    DecodingError
+        ``time_too_early`` or ``time_in_future``.
+    """
+    if ts < EARLIEST:
+        raise DecodingError("time_too_early", f"ts {_readable(ts)} lies before the year 2000")
+    limit = now if received_at is None else received_at
+    if ts > limit + DAY:
+        raise DecodingError(
+            "time_in_future", f"ts {_readable(ts)} lies more than 24 h after it was received ({_readable(limit)})"
+        )
+
+
+def _readable(value: int) -> str:
+    try:
+        return moment(value).isoformat()
+    except OverflowError:
+        return f"{value} µs"
+
+
+def check_number(field: str, value: object) -> float | None:
+    """Return a measured number.
+
+    Raises
+    ------
+    DecodingError
+        ``wrong_type`` or ``not_finite``.
+    """
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise DecodingError("wrong_type", f"{field} must be a number, not {value!r:.80}")
+    if not -LARGEST <= value <= LARGEST:  # also false for NaN
+        raise DecodingError("not_finite", f"{field} is {value!r:.40}: not finite, or beyond 1e12")
+    return float(value)
+
+
+def check_integer(field: str, value: object) -> int | None:
+    """Return a whole number that fits 64 bits.
+
+    Raises
+    ------
+    DecodingError
+        ``wrong_type`` or ``not_finite``.
+    """
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int):
+        raise DecodingError("wrong_type", f"{field} must be a whole number, not {value!r:.80}")
+    if not -_INT64 <= value < _INT64:
+        raise DecodingError("not_finite", f"{field} does not fit 64 bits: {value!r:.40}")
+    return value
+
+
+def check_text(field: str, value: object) -> str | None:
+    """Return a short text, one of the field's words where it has a list.
+
+    Raises
+    ------
+    DecodingError
+        ``wrong_type`` or ``wrong_value``.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, str):
+        raise DecodingError("wrong_type", f"{field} must be a string, not {value!r:.80}")
+    words = _WORDS.get(field)
+    if words is not None and value not in words:
+        raise DecodingError("wrong_value", f"{field} is {value!r:.80}; allowed are {', '.join(sorted(words))}")
+    if len(value) > LONGEST_TEXT:
+        raise DecodingError("wrong_value", f"{field} is longer than {LONGEST_TEXT} characters: {value!r:.80}…")
+    return value
+
+
+def check_codes(value: object) -> list[str] | None:
+    """Return a list of error codes.
+
+    Raises
+    ------
+    DecodingError
+        ``wrong_type`` or ``wrong_value``.
+    """
+    if value is None:
+        return None
+    if not isinstance(value, list):
+        raise DecodingError("wrong_type", f"error_codes must be a list of strings, not {value!r:.80}")
+    return [code for item in value if (code := _code(item))]
+
+
+def _code(item: object) -> str | None:
+    if not isinstance(item, str):
+        raise DecodingError("wrong_type", f"error_codes must hold strings, not {item!r:.80}")
+    return check_text("error_codes", item)
+
+
+def check_bool(field: str, value: object) -> bool | None:
+    """Return a truth value.
+
+    Raises
+    ------
+    DecodingError
+        ``wrong_type``.
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    raise DecodingError("wrong_type", f"{field} must be true or false, not {value!r:.80}")
+
+
+def check_measure(field: str, value: object) -> float | int | str | None:
+    """Return the value of one field of :data:`lake.vocabulary.MEASURES`, checked by its type.
+
+    Raises
+    ------
+    DecodingError
+        The value does not fit.
+    """
+    dtype = MEASURES[field].dtype
+    if dtype == "float64":
+        return check_number(field, value)
+    return check_integer(field, value) if dtype == "int64" else check_text(field, value)
+
+
+def build_row(
+    fields: Mapping[str, Any], *, meter_id: str, ts: int, source: str, extra: Mapping[str, Any], ambiguous: bool = False
+) -> Row:
+    """Return a checked reading in the order of :data:`ingest.message.ROW_COLUMNS`.
+
+    Parameters
+    ----------
+    fields : mapping
+        Values by vocabulary name, in vocabulary units, unchecked.
+    meter_id, ts, source
+        Already checked; `ts` in microseconds since 1970 UTC.
+    extra : mapping
+        Unknown fields to keep.
+    ambiguous : bool
+        Whether `ts` was resolved in a repeated hour.
+
+    Raises
+    ------
+    DecodingError
+        A value does not fit, or there is none.
+    """
+    measures = [check_measure(name, fields.get(name)) for name in MEASURES]
+    status = check_integer("status", fields.get("status"))
+    codes = check_codes(fields.get("error_codes"))
+    if status is None and not codes and all(value is None for value in measures):
+        raise DecodingError("no_value", "the reading has neither a value nor a status nor a code")
+    return (
+        meter_id,
+        ts,
+        source,
+        check_integer("seq", fields.get("seq")),
+        *measures,
+        status,
+        codes or None,
+        check_text("firmware", fields.get("firmware")),
+        check_bool("valid", fields.get("valid")),
+        None,  # invalid_fields: filled by the vendor profile
+        encode_extra(extra),
+        ambiguous,
+    )
+
+
+def encode_extra(extra: Mapping[str, Any]) -> str | None:
+    """Return unknown fields as JSON text with sorted keys, None where there are none."""
+    return msgspec.json.encode(dict(extra), order="sorted").decode() if extra else None

@@ -1,0 +1,88 @@
+"""Table schemas, derived from the vocabulary; writer, reader and sample makers import only these."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import polars as pl
+
+from lake import vocabulary
+from lake.vocabulary import Column, DType
+
+TIME = pl.Datetime("us", "UTC")
+
+_POLARS: Mapping[DType, pl.DataType] = {
+    "string": pl.String(),
+    "float64": pl.Float64(),
+    "int64": pl.Int64(),
+    "bool": pl.Boolean(),
+    "time": TIME,
+    "date": pl.Date(),
+    "binary": pl.Binary(),
+    "strings": pl.List(pl.String()),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """One lake table.
+
+    Parameters
+    ----------
+    name : str
+        Folder below ``lake/`` of the site.
+    columns : mapping of str to Column
+        Stored columns, in order.
+    partition : str, optional
+        The column that names the Parquet folders.
+    time : str
+        The column that a reader's time range applies to.
+    """
+
+    name: str
+    columns: Mapping[str, Column]
+    time: str
+    partition: str | None = None
+
+    @property
+    def polars(self) -> pl.Schema:
+        """Column names and Polars types, in order."""
+        return pl.Schema({name: _POLARS[column.dtype] for name, column in self.columns.items()})
+
+    def empty(self) -> pl.DataFrame:
+        """Return a frame of this table without rows."""
+        return pl.DataFrame(schema=self.polars)
+
+    def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
+        """Return `frame` with exactly this table's columns, order and types.
+
+        Missing columns become empty ones; a column the vocabulary does not have, or a value that does not fit its
+        type, raises.
+
+        Raises
+        ------
+        polars.exceptions.ColumnNotFoundError
+            `frame` has a column that the table has not.
+        polars.exceptions.InvalidOperationError
+            A value cannot be cast to the table's type.
+        """
+        unknown = [name for name in frame.columns if name not in self.columns]
+        if unknown:
+            raise pl.exceptions.ColumnNotFoundError(f"table {self.name} has no column {', '.join(unknown)}")
+        schema = self.polars
+        return frame.select(
+            pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
+            for name, dtype in schema.items()
+        )
+
+
+READINGS = TableSchema("readings", vocabulary.READING, time="ts", partition="event_date")
+ERROR_CODES = TableSchema("error_codes", vocabulary.ERROR_CODE, time="ts", partition="event_date")
+DAILY = TableSchema("daily", vocabulary.DAILY, time="day")
+FINDINGS = TableSchema("findings", vocabulary.FINDING, time="as_of")
+QUARANTINE = TableSchema("quarantine", vocabulary.QUARANTINE, time="received_at")
+
+TABLES: Mapping[str, TableSchema] = {
+    schema.name: schema for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, QUARANTINE)
+}

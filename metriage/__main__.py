@@ -1,0 +1,5 @@
+"""``python -m metriage``."""
+
+from metriage.command_line import main
+
+main()

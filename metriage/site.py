@@ -1,0 +1,87 @@
+"""A site folder: where everything of one installation lies, its settings and its lock."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from ingest.settings import WriterSettings
+from lake.errors import SiteFolderError, SiteLockedError
+from metriage.settings import FILE, Settings, load_settings
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site folder.
+
+    Parameters
+    ----------
+    folder : Path
+        The folder, absolute.
+    """
+
+    folder: Path
+
+    @cached_property
+    def settings(self) -> Settings:
+        """The settings, read and checked once."""
+        return load_settings(self.folder / FILE)
+
+    @property
+    def writer_settings(self) -> WriterSettings:
+        """What the lake writer needs to know."""
+        settings = self.settings
+        return WriterSettings(
+            site=str(self.folder), timezone=settings.site.timezone, ingest=settings.ingest, codecs=settings.codecs
+        )
+
+    @property
+    def database(self) -> Path:
+        """The site database."""
+        return self.folder / "metriage.db"
+
+    @property
+    def reports(self) -> Path:
+        """Pictures and reports."""
+        return self.folder / "reports"
+
+    @contextmanager
+    def lock(self, name: str = "metriage") -> Iterator[None]:
+        """Hold the lock `name` of this site.
+
+        Raises
+        ------
+        SiteLockedError
+            Another process holds it; the message says which.
+        """
+        file = self.folder / f"{name}.lock"
+        with file.open("a+") as stream:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                stream.seek(0)
+                holder = stream.read().strip() or "another process"
+                raise SiteLockedError(f"{self.folder} is in use by {holder}; stop that first") from error
+            stream.truncate(0)
+            stream.write(f"process {os.getpid()} ({name})")
+            stream.flush()
+            yield
+
+
+def open_site(folder: Path) -> Site:
+    """Return the site in `folder`.
+
+    Raises
+    ------
+    SiteFolderError
+        It is no site folder.
+    """
+    folder = folder.resolve()
+    if not (folder / FILE).is_file():
+        raise SiteFolderError(f"{folder} is no site folder: there is no {FILE}. Make one with `metriage init {folder}`")
+    return Site(folder)
