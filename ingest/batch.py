@@ -131,8 +131,16 @@ def flag(readings: pl.DataFrame, registers: Collection[Register]) -> pl.DataFram
         "ambiguous_time": pl.col("ambiguous"),
         "conflict": pl.col("conflict"),
     }
-    words = [pl.when(mask).then(pl.lit(name)) for name, mask in masks.items()]
-    return readings.with_columns(flags=pl.concat_list(words).list.drop_nulls()).drop("ambiguous", "conflict")
+    marked = readings.select(**masks).with_row_index("row").filter(pl.any_horizontal(*masks))
+    words = [pl.when(pl.col(name)).then(pl.lit(name)) for name in masks]
+    flags = marked.select("row", flags=pl.concat_list(words).list.drop_nulls())
+    return (
+        readings.drop("ambiguous", "conflict")
+        .with_row_index("row")
+        .join(flags, on="row", how="left", maintain_order="left")
+        .drop("row")
+        .with_columns(pl.col("flags").fill_null([]))
+    )
 
 
 def _outside(name: str, low: float | None, high: float | None) -> pl.Expr:

@@ -131,8 +131,10 @@ class LakeWriter:
     def _commit(self, batch: Batch, tally: Tally) -> Tally:
         classified = self._duplicates.classify(batch.readings)
         count_outcomes(tally, batch, classified)
-        fresh = classified.filter(~pl.col("duplicate")).drop("duplicate")
-        stored = flag(fresh, self._registers(batch))
+        fresh = classified.filter(~pl.col("duplicate")) if classified["duplicate"].any() else classified
+        del classified  # a large batch is held once, not once a step
+        stored = flag(fresh.drop("duplicate"), self._registers(batch))
+        del fresh
         codes = pl.DataFrame(
             error_code_rows(stored, self._profile_of), schema={**ERROR_CODES.polars, "position": pl.Int64()}
         )

@@ -201,7 +201,7 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = 60.0
     commit_messages: Annotated[
         int, Meta(ge=100, le=1_000_000, description="messages that make a commit before that time is over")
-    ] = 200_000
+    ] = 100_000
     commit_bytes: Annotated[
         int, Meta(ge=1_000_000, description="bytes of messages that make a commit before that time is over [B]")
     ] = 64_000_000

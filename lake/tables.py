@@ -334,14 +334,19 @@ def _delta_schema(table: TableSchema) -> Schema:
 
 
 def _partitions(table: TableSchema, rows: pl.DataFrame) -> Iterator[tuple[dict[str, str], pl.DataFrame]]:
+    """Yield the rows of each Parquet file, sorted, with the partition that names its folder."""
     order = [name for name in _SORT if name in rows.columns]
-    rows = rows.sort(order, maintain_order=True)
     if table.partition is None:
         if rows.height:
-            yield {}, rows
+            yield {}, rows.sort(order, maintain_order=True)
         return
-    for (value,), part in rows.partition_by(table.partition, as_dict=True, include_key=False).items():
-        yield {table.partition: str(value)}, part
+    rows = rows.sort(table.partition, *order, maintain_order=True)
+    lengths = rows[table.partition].rle().struct.unnest()
+    rows = rows.drop(table.partition)
+    start = 0
+    for length, value in lengths.iter_rows():
+        yield {table.partition: str(value)}, rows.slice(start, length)
+        start += length
 
 
 def _statistics(part: pl.DataFrame) -> dict[str, object]:
