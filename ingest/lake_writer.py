@@ -154,7 +154,7 @@ class LakeWriter:
         metadata = {"metriage.first": str(batch.first), "metriage.last": str(batch.last)}
         if account is not None:
             metadata["metriage.account"] = account
-        self._lake.append(table, rows, position=Position(application, batch.last), metadata=metadata)
+        self._lake.append(table, rows, positions=[Position(application, batch.last)], metadata=metadata)
 
     def _recover_tally(self, after: int, committed: int) -> Tally:
         """Return the account of the one batch that is in the lake and not in ``state.db``."""

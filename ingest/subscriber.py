@@ -33,8 +33,8 @@ _GROUP = 2000  # messages a group commit at most
 _IDLE_S = 0.25
 _RETRY_SPOOL_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
+_FALLBACK_TIMEOUT_S = 2.0  # a broker that does not understand MQTT 5 may wait for more instead of refusing
 _LONGEST_BACKOFF_S = 60.0
-_UNSUPPORTED_VERSION = "Unsupported protocol version"
 
 log = structlog.get_logger(__name__)
 
@@ -65,7 +65,7 @@ class Subscriber:
         self._now = now or (lambda: time.time_ns() // 1000)
         enveloped = settings.received_at == "envelope"
         self._channel = Channel("mqtt", settings.codec, settings.source, enveloped)
-        self._versions = _versions(settings.protocol)
+        self._versions = _Rotation(protocol_versions(settings.protocol))
         self._group: list[tuple[str, int | None, bytes]] = []
         self._to_acknowledge: list[tuple[int, int]] = []
         self._refusal: str | None = None
@@ -77,14 +77,16 @@ class Subscriber:
         backoff_s = 1.0
         while not stop.is_set():
             client = self._client()
+            reached = False
             try:
                 self._connect(client)
+                reached = True
                 self._receive(client, stop)
             except (OSError, BrokerError, ValueError) as error:
                 log.warning("broker not connected", url=self._settings.url, error=str(error))
             if self._connected:
                 backoff_s = 1.0
-            elif len(self._versions) > 1:
+            elif reached:
                 self._versions.rotate()
             self._leave(client)
             if not stop.is_set():
@@ -158,14 +160,15 @@ class Subscriber:
             self._to_acknowledge.append((message.mid, message.qos))
 
     def _receive(self, client: mqtt.Client, stop: threading.Event) -> None:
-        deadline = time.monotonic() + _CONNECT_TIMEOUT_S
+        timeout_s = _FALLBACK_TIMEOUT_S if self._versions.more else _CONNECT_TIMEOUT_S
+        deadline = time.monotonic() + timeout_s
         while not stop.is_set():
             result = self._read(client)
             self._commit(client)
             if result != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
                 raise BrokerError(self._refusal or f"connection lost: {mqtt.error_string(result)}")
             if not self._connected and time.monotonic() > deadline:
-                raise BrokerError(f"no answer within {_CONNECT_TIMEOUT_S:g} s")
+                raise BrokerError(f"no answer to {self._versions.current.name} within {timeout_s:g} s")
         while self._group and self._retry_spool_at == 0.0:
             self._commit(client)
 
@@ -225,9 +228,12 @@ class _Rotation:
 
     def __init__(self, versions: list[MQTTProtocolVersion]) -> None:
         self._versions = versions
+        self._first = versions[0]
 
-    def __len__(self) -> int:
-        return len(self._versions)
+    @property
+    def more(self) -> bool:
+        """Whether there is another version to fall back to."""
+        return len(self._versions) > 1 and self.current == self._first
 
     @property
     def current(self) -> MQTTProtocolVersion:
@@ -237,13 +243,14 @@ class _Rotation:
         self._versions.append(self._versions.pop(0))
 
 
-def _versions(protocol: str) -> _Rotation:
+def protocol_versions(protocol: str) -> list[MQTTProtocolVersion]:
+    """Return the MQTT versions to try, in order, for the setting ``protocol``."""
     known = {
         "auto": [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311],
         "5": [MQTTProtocolVersion.MQTTv5],
         "3.1.1": [MQTTProtocolVersion.MQTTv311],
     }
-    return _Rotation(list(known[protocol]))
+    return known[protocol]
 
 
 def _readable(client: mqtt.Client, timeout_s: float) -> bool:

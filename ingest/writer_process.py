@@ -121,7 +121,8 @@ class WriterLoop:
 
 def main() -> None:
     """Run the lake writer of the site named in the settings on standard input."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the receiver decides
+    for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the receiver decides, and drains us
+        signal.signal(number, signal.SIG_IGN)
     configure_logging()
     commands = Commands(sys.stdin.buffer)
     settings = msgspec.json.decode(commands.first(), type=WriterSettings)

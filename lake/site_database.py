@@ -22,6 +22,9 @@ FILE_NAME = "metriage.db"
 FILE_MODE = 0o600
 BUSY_TIMEOUT_S = 30.0
 
+# A wrong statement and a violated constraint are not the database's fault. The higher bits of a code only refine it.
+_CALLERS_BUSINESS = frozenset({sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT})
+
 _VERSIONS = """
 CREATE TABLE IF NOT EXISTS schema_version (
     component TEXT PRIMARY KEY,
@@ -89,11 +92,11 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
                 connection.execute("ROLLBACK")
             raise
         connection.execute("COMMIT")
-    except (sqlite3.OperationalError, sqlite3.DatabaseError) as error:
-        if isinstance(error, (sqlite3.IntegrityError, sqlite3.ProgrammingError)):
-            raise
+    except sqlite3.DatabaseError as error:
         if connection.in_transaction:
             connection.execute("ROLLBACK")
+        if getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF in _CALLERS_BUSINESS:
+            raise
         raise LakeError(f"the site database cannot be written: {error}") from error
 
 
@@ -120,7 +123,7 @@ def migrate(connection: sqlite3.Connection, component: str, steps: Sequence[str]
     SiteFolderError
         The database was written by a newer program.
     LakeError
-        A step could not be carried out; nothing was changed.
+        The database cannot be written; nothing was changed.
     """
     if _version(connection, component) == len(steps):
         return len(steps)

@@ -14,6 +14,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
@@ -85,7 +86,7 @@ class Lake:
         table: TableSchema,
         frame: pl.DataFrame,
         *,
-        position: Position | None = None,
+        positions: Collection[Position] = (),
         metadata: Mapping[str, str] | None = None,
     ) -> int:
         """Append rows in one transaction, durable when this returns.
@@ -96,7 +97,7 @@ class Lake:
             The table; made when it does not exist.
         frame : polars.DataFrame, shape (rows, columns)
             Rows; missing columns become empty.
-        position : Position, optional
+        positions : collection of Position
             Stored in the same transaction.
         metadata : mapping of str to str, optional
             Kept with the commit.
@@ -117,7 +118,7 @@ class Lake:
             raise LakeError(f"table {table.name}: {error}") from error
         handle = self._open_or_create(table)
         actions = self._write_files(table, rows)
-        self._commit(table, handle, actions, position, metadata)
+        self._commit(table, handle, actions, positions, metadata)
         return int(handle.version())
 
     def _write_files(self, table: TableSchema, rows: pl.DataFrame) -> list[AddAction | RemoveAction]:
@@ -138,7 +139,7 @@ class Lake:
         table: TableSchema,
         handle: DeltaTable,
         actions: list[AddAction | RemoveAction],
-        position: Position | None,
+        positions: Collection[Position],
         metadata: Mapping[str, str] | None,
     ) -> None:
         log = self.path(table) / "_delta_log"
@@ -151,7 +152,7 @@ class Lake:
                 [table.partition] if table.partition else None,
                 commit_properties=CommitProperties(
                     custom_metadata=dict(metadata) if metadata else None,
-                    app_transactions=[Transaction(position.application, position.value)] if position else None,
+                    app_transactions=[Transaction(position.application, position.value) for position in positions],
                 ),
                 post_commithook_properties=PostCommitHookProperties(create_checkpoint=True),
             )
@@ -223,6 +224,25 @@ class Lake:
             for path, day in wanted.iter_rows():
                 found[day].add(path)
         return {day: frozenset(names) for day, names in found.items()}
+
+    def added_since(self, table: TableSchema, version: int) -> list[str] | None:
+        """Return the names of the Parquet files that brought new rows after a version of `table`.
+
+        Returns
+        -------
+        list of str or None
+            None where the log no longer tells; files that only rewrite old rows are left out.
+        """
+        names: list[str] = []
+        for number in range(version + 1, self.version(table) + 1):
+            entry = self.path(table) / "_delta_log" / f"{number:020d}.json"
+            if not entry.exists():
+                return None
+            for line in entry.read_text(encoding="utf-8").splitlines():
+                action = json.loads(line).get("add")
+                if action is not None and action["dataChange"]:
+                    names.append(unquote(action["path"]))
+        return names
 
     def scan(
         self,

@@ -239,7 +239,7 @@ DAY = _columns(
     Column("battery_median_v", "float64", "median resting voltage", "V"),
     Column("battery_min_v", "float64", "lowest resting voltage", "V"),
     Column("battery_step_v", "float64", "coarsest decimal step that all voltages of the day fit", "V"),
-    Column("battery_temperature_c", "float64", "median temperature at the resting voltages", "°C"),
+    Column("battery_temperature_c", "float64", "median temperature at the voltages", "°C"),
     Column("battery_load_median_v", "float64", "median voltage under load", "V"),
     Column("battery_load_min_v", "float64", "lowest voltage under load", "V"),
     Column("ambient_min_c", "float64", "lowest air or case temperature", "°C"),

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import sys
 import threading
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated
 
 import typer
 
 from ingest.log_format import configure_logging
-from lake.errors import MetriageError, UsageError
+from lake.errors import UsageError
+from metriage.options import INCOMPLETE, AsOf, Dir, Json, emit, parse_as_of, parse_duration, reporting
 from metriage.site import Site, open_site
-
-QUARANTINED = 3  # exit code: done, but something was quarantined or not delivered
+from metriage.ticket_commands import tickets
 
 app = typer.Typer(
     name="metriage",
@@ -27,30 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Dir = Annotated[Path, typer.Option("--dir", help="Site folder.", show_default="here")]
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
-_P = ParamSpec("_P")
-
-
-def reporting(command: Callable[_P, int | None]) -> Callable[_P, None]:
-    """Turn the product's errors into a message and an exit code, and a returned number into an exit code."""
-
-    @wraps(command)
-    def run(*args: _P.args, **kwargs: _P.kwargs) -> None:
-        try:
-            code = command(*args, **kwargs)
-        except MetriageError as error:
-            typer.echo(f"metriage: {error}", err=True)
-            raise typer.Exit(error.exit_code) from error
-        raise typer.Exit(code or 0)
-
-    return run
-
-
-def emit(document: dict[str, Any]) -> None:
-    """Print one JSON object."""
-    typer.echo(json.dumps(document, ensure_ascii=False, indent=2, default=str))
+app.add_typer(tickets, name="tickets")
 
 
 @app.command()
@@ -132,7 +106,89 @@ def _ingest_files(site: Site, files: list[Path], codec: str, source: str | None,
         emit(document)
     else:
         print_account(document)
-    return QUARANTINED if document["messages"]["quarantined"] > before else 0
+    return INCOMPLETE if document["messages"]["quarantined"] > before else 0
+
+
+@app.command()
+@reporting
+def doctor(folder: Dir = Path(), as_json: Json = False) -> int:
+    """Look at broker, topics, clock, disk, lake and webhooks, and say what is wrong."""
+    from metriage.console import print_checks  # noqa: PLC0415
+    from metriage.doctor import examine  # noqa: PLC0415
+
+    checks = examine(open_site(folder))
+    if not as_json:
+        return int(print_checks(checks) > 0)
+    seen = list(checks)
+    emit({"checks": [{"level": check.level, "subject": check.subject, "text": check.text} for check in seen]})
+    return int(any(check.level == "problem" for check in seen))
+
+
+@app.command()
+@reporting
+def diagnose(
+    folder: Dir = Path(),
+    as_of: AsOf = None,
+    pictures: Annotated[bool, typer.Option("--pictures", help="Draw each finding to act on into reports/.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Find faults and conditions from what was received by a time."""
+    from metriage.console import print_findings  # noqa: PLC0415
+    from metriage.diagnosing import diagnose_site  # noqa: PLC0415
+    from metriage.findings_pictures import draw_findings  # noqa: PLC0415
+
+    site = open_site(folder)
+    moment = parse_as_of(as_of, site.settings.site.timezone)
+    with site.lock("diagnosis"):
+        diagnosis = diagnose_site(site, moment)
+    rows = diagnosis.findings.to_dicts()
+    drawn = draw_findings(site, rows) if pictures else []
+    if as_json:
+        emit({"diagnosis_id": diagnosis.diagnosis_id, "as_of": diagnosis.as_of, "findings": rows, "pictures": drawn})
+        return
+    print_findings(rows)
+    typer.echo(f"as of {moment:%Y-%m-%d %H:%M} UTC: {len(rows)} findings, {diagnosis.days} days profiled")
+    for file in drawn:
+        typer.echo(f"picture: {file}")
+
+
+@app.command()
+@reporting
+def backtest(
+    start: Annotated[str, typer.Argument(metavar="START", help="First as-of time.")],
+    end: Annotated[str, typer.Argument(metavar="END", help="Last as-of time.")],
+    every: Annotated[str, typer.Option("--every", help="Between the steps: 1d, 12h, 7d.")] = "1d",
+    folder: Dir = Path(),
+    as_json: Json = False,
+) -> None:
+    """Replay production's own steps in the order of receipt."""
+    from metriage.console import backtest_progress, print_findings  # noqa: PLC0415
+    from metriage.diagnosing import backtest_site  # noqa: PLC0415
+
+    site = open_site(folder)
+    zone = site.settings.site.timezone
+    first, last = parse_as_of(start, zone), parse_as_of(end, zone)
+    step = parse_duration(every)
+    with site.lock("diagnosis"), backtest_progress(quiet=as_json, total=(last - first) // step + 1) as progress:
+        findings = backtest_site(site, first, last, step, progress)
+    rows = findings.to_dicts()
+    if as_json:
+        emit({"findings": rows})
+        return
+    latest = {(row["meter_id"], row["fault"], row["verdict"]): row for row in rows}
+    print_findings(list(latest.values()))
+    typer.echo(f"{len(rows)} findings over all steps, with mode = backtest in lake/findings")
+
+
+@app.command()
+@reporting
+def demo(
+    folder: Annotated[Path, typer.Option("--dir", help="Folder for the demonstration site.")] = Path("metriage-demo"),
+) -> int:
+    """Run the whole line on this machine: broker, meters, lake, diagnosis, tickets, inbox."""
+    from metriage.demo import run_demo  # noqa: PLC0415
+
+    return run_demo(folder)
 
 
 def main() -> None:

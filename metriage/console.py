@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from lake.vocabulary import QUARANTINE_REASONS
+from metriage.doctor import Check
 
 console = Console()
 
@@ -40,6 +42,30 @@ def print_account(document: dict[str, Any]) -> None:
         console.print(f"spool: {waiting['messages']:,} messages wait for the lake{age}")
 
 
+def print_checks(checks: Iterable[Check]) -> int:
+    """Print what ``metriage doctor`` sees as it sees it; return how many problems there are."""
+    signs = {"ok": "[green]ok[/]", "warning": "[yellow]look[/]", "problem": "[red]WRONG[/]"}
+    problems = 0
+    for check in checks:
+        console.print(f"{signs[check.level]:<16}", end="")
+        console.print(Text(f"{check.subject}: {check.text}"))
+        problems += check.level == "problem"
+    return problems
+
+
+def print_findings(findings: Sequence[Mapping[str, Any]]) -> None:
+    """Print findings as a table, those to act on first."""
+    table = Table(title="Findings", title_justify="left")
+    for name in ("meter", "fault or condition", "verdict", "cause", "since", "rules"):
+        table.add_column(name)
+    order = {"act": 0, "watch": 1, "clear": 2, "refused": 3}
+    for row in sorted(findings, key=lambda row: (order[row["verdict"]], row["kind"] != "fault", row["meter_id"])):
+        since = f"{row['onset']:%Y-%m-%d}" if row["onset"] else ""
+        cells = (row["meter_id"], row["fault"], row["verdict"], row["cause"] or "", since, " ".join(row["rules"] or []))
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
 @contextmanager
 def feeding_progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
     """Show how far files are: messages read, and messages in the lake."""
@@ -54,3 +80,49 @@ def feeding_progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, description=f"{read:,} read, {done:,} in the lake", total=read, completed=done)
 
         yield tell
+
+
+@contextmanager
+def backtest_progress(*, quiet: bool, total: int) -> Iterator[Callable[[Any], None]]:
+    """Show how far a back-test is."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _diagnosis: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("back-test", total=total)
+        yield lambda _diagnosis: bar.update(task, advance=1)
+
+
+def print_tickets(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print tickets as a table."""
+    table = Table(title="Tickets", title_justify="left")
+    for name in ("ticket", "priority", "state", "meter", "fault", "cause", "first seen", "last seen", "count"):
+        table.add_column(name)
+    for row in rows:
+        cells = (
+            row["ticket_id"],
+            str(row["priority"]),
+            row["state"],
+            row["meter_id"] or "",
+            row["fault"],
+            row["cause"],
+            f"{row['first_seen']:%Y-%m-%d}",
+            f"{row['last_seen']:%Y-%m-%d}",
+            str(row["count"]),
+        )
+        table.add_row(*(Text(cell) for cell in cells))
+    console.print(table)
+
+
+def print_ticket(row: Mapping[str, Any], lines: Sequence[str]) -> None:
+    """Print one ticket: its fields, then lines of text such as its history."""
+    table = Table(show_header=False, title=row["ticket_id"], title_justify="left")
+    for name, value in row.items():
+        if value not in (None, "", ()) and name != "evidence":
+            table.add_row(name, Text(str(value)))
+    console.print(table)
+    for observation in json.loads(row["evidence"] or "[]"):
+        facts = "; ".join(f"{key} {value}" for key, value in observation.items() if value not in (None, ""))
+        console.print(Text(f"evidence: {facts}"))
+    for line in lines:
+        console.print(Text(line))

@@ -10,10 +10,10 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from diagnostics.settings import RuleSettings
+from diagnostics.settings import ProfileSettings, RuleSettings
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, check_zone
 from lake.errors import SettingsError
-from tickets.settings import TicketSettings, WebhookSettings
+from tickets.settings import TicketSettings, WebhookSettings, check_tickets, check_webhooks
 
 FILE = "metriage.toml"
 
@@ -34,6 +34,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     broker: tuple[BrokerSettings, ...] = (BrokerSettings(),)
     codecs: dict[str, CodecSettings] = {}
     ingest: IngestSettings = IngestSettings()
+    profile: ProfileSettings = ProfileSettings()
     rules: RuleSettings = RuleSettings()
     tickets: TicketSettings = TicketSettings()
     webhook: tuple[WebhookSettings, ...] = ()
@@ -87,8 +88,8 @@ def check_settings(settings: Settings) -> None:
                                 key=f"{key}.client_id")  # fmt: skip
         clients.add((broker.url, broker.client_id))
         _check_codec(broker, key, settings)
-    for index, webhook in enumerate(settings.webhook):
-        webhook.check(f"webhook[{index}]")
+    check_tickets(settings.tickets)
+    check_webhooks(settings.webhook)
 
 
 def _check_codec(broker: BrokerSettings, key: str, settings: Settings) -> None:

@@ -59,6 +59,7 @@ def settings_text() -> str:
     parts += [line for line in _keys(get_args(hints["codecs"])[1], prefix="#   ") if line]
     parts += _table("webhook", get_args(hints["webhook"])[0], array=True, commented=True)
     parts += _table("tickets", hints["tickets"])
+    parts += _table("profile", hints["profile"])
     parts += _rules("rules", hints["rules"])
     return "\n".join(parts) + "\n"
 

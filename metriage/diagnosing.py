@@ -1,0 +1,277 @@
+"""From readings to findings: which days changed, their profiles, the diagnosis, and the back-test of the same steps.
+
+This is where tables are read and written; what is computed from them is :mod:`diagnostics`, which does neither.
+"""
+
+from __future__ import annotations
+
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+
+from diagnostics.chain import chain
+from diagnostics.daily import day_profile
+from diagnostics.diagnosis import diagnose
+from diagnostics.features import WINDOW_DAYS
+from diagnostics.local_day import day_bounds, touched_days, with_local_day
+from lake.errors import UsageError
+from lake.schemas import DAILY, ERROR_CODES, FINDINGS, READINGS
+from lake.tables import Lake, Position
+from metriage.settings import Settings
+from metriage.site import Site
+
+Mode = Literal["live", "backtest"]
+
+# Positions stored with the daily rows: how far the profile has come, in time of receipt and in commits of readings.
+_SEEN_UNTIL = "diagnosis/as_of"
+_SEEN_VERSION = "diagnosis/readings"
+
+_SLICE_READINGS = 3_000_000  # readings profiled at once; bounds the memory of a back-fill
+_MICROSECOND = timedelta(microseconds=1)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """What one diagnosis did.
+
+    Parameters
+    ----------
+    diagnosis_id : str
+        Its name in the findings.
+    as_of : datetime
+        It saw what was received by then.
+    days : int
+        Daily rows computed.
+    findings : polars.DataFrame
+        Rows of the table ``findings``.
+    """
+
+    diagnosis_id: str
+    as_of: datetime
+    days: int
+    findings: pl.DataFrame
+
+
+class DiagnosisLine:
+    """Takes the steps of a diagnosis, one as-of time after the other.
+
+    Parameters
+    ----------
+    source : Lake
+        Where readings and error codes are.
+    work : Lake
+        Where daily rows and findings go: the same lake in production, a scratch of its own in a back-test.
+    settings : Settings
+        Zone, language, thresholds.
+    mode : {"live", "backtest"}
+        Written into every finding.
+    """
+
+    def __init__(self, source: Lake, work: Lake, settings: Settings, mode: Mode) -> None:
+        self._source = source
+        self._work = work
+        self._settings = settings
+        self._mode = mode
+        self._zone = settings.site.timezone
+
+    @property
+    def seen_until(self) -> datetime | None:
+        """As-of time of the last step, None before the first."""
+        position = self._work.position(DAILY, _SEEN_UNTIL)
+        return _EPOCH + position * _MICROSECOND if position else None
+
+    def step(self, as_of: datetime) -> Diagnosis:
+        """Bring the daily rows up to `as_of` and diagnose.
+
+        Parameters
+        ----------
+        as_of : datetime
+            Not before the last step's (UTC).
+        """
+        before = self.seen_until
+        version = self._source.version(READINGS)
+        rows = self._profile_changes(before, as_of)
+        self._work.append(
+            DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_VERSION, version)]
+        )
+        name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        findings = diagnose(
+            self._recent_days(as_of),
+            as_of=as_of,
+            diagnosis_id=name,
+            mode=self._mode,
+            settings=self._settings.rules,
+            language=self._settings.site.language,
+            previous=self._previous(before),
+        )
+        if findings.height:
+            self._work.append(FINDINGS, findings)
+        return Diagnosis(name, as_of, rows.height, findings)
+
+    def _profile_changes(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
+        """Return the daily rows that what was received since the last step makes or changes."""
+        arrived = self._arrived(before, as_of)
+        if arrived.is_empty():
+            return DAILY.empty()
+        days = touched_days(arrived, None, self._zone)
+        parts = [self._profile(part, as_of) for part in _slices(days, arrived.height)]
+        return pl.concat(parts)
+
+    def _arrived(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
+        """Return meter and time of the readings that no step has seen yet.
+
+        These are the ones received since, and those of files that were imported since with an earlier time of receipt.
+        """
+        columns = ["meter_id", "ts"]
+        fresh = self._source.scan(READINGS, received_after=before, received_by=as_of).select(columns)
+        if before is None:
+            return fresh.collect()
+        names = self._source.added_since(READINGS, self._work.position(DAILY, _SEEN_VERSION))
+        if names is None:  # the log was cleaned: look at everything once
+            return self._source.scan(READINGS, received_by=as_of).select(columns).collect()
+        if not names:
+            return fresh.collect()
+        folder = self._source.path(READINGS)
+        late = (
+            pl.scan_parquet([folder / name for name in names], hive_partitioning=False)
+            .filter(pl.col("received_at") <= before)
+            .select(columns)
+        )
+        return pl.concat([fresh, late]).collect()
+
+    def _profile(self, days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+        bounds = day_bounds(days, None, self._zone)
+        start, end = bounds["starts_at"].min(), bounds["ends_at"].max()
+        meters = days["meter_id"].unique().to_list()
+        readings = self._source.read(READINGS, start=start, end=end, meters=meters, received_by=as_of)  # type: ignore[arg-type]
+        codes = self._source.read(ERROR_CODES, start=start, end=end, meters=meters, received_by=as_of)  # type: ignore[arg-type]
+        fresh = day_profile(
+            self._of_days(readings, days),
+            self._of_days(codes, days),
+            default_zone=self._zone,
+            as_of=as_of,
+            settings=self._settings.profile,
+        )
+        known = self._known_days(days, meters)
+        return chain(known, fresh, as_of=as_of, settings=self._settings.profile)
+
+    def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+        if rows.is_empty():
+            return rows
+        located = with_local_day(rows, None, self._zone)
+        return located.join(days, on=["meter_id", "day"], how="semi", maintain_order="left").drop("day")
+
+    def _known_days(self, days: pl.DataFrame, meters: list[str]) -> pl.DataFrame:
+        """Return each meter's stored rows from the last one before its first changed day on."""
+        first: date = days["day"].min()  # type: ignore[assignment]
+        near = _newest(self._work.read(DAILY, start=first - timedelta(days=WINDOW_DAYS), meters=meters))
+        anchored = near.filter(pl.col("day") < first)["meter_id"].unique()
+        rest = sorted(set(meters) - set(anchored.to_list()))
+        if not rest or not self._work.exists(DAILY):
+            return near
+        older = self._work.read(DAILY, end=first - timedelta(days=WINDOW_DAYS), meters=rest)
+        return pl.concat([near, _newest(older).group_by("meter_id").tail(1).select(near.columns)])
+
+    def _recent_days(self, as_of: datetime) -> pl.DataFrame:
+        """Return the rows of the window, and the newest row of each meter that has none there."""
+        start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
+        near = _newest(self._work.read(DAILY, start=start))
+        older = self._work.scan(DAILY, end=start)
+        silent = older.join(near.select("meter_id").unique().lazy(), on="meter_id", how="anti").collect()
+        if silent.is_empty():
+            return near
+        return pl.concat([near, _newest(silent).group_by("meter_id").tail(1).select(near.columns)])
+
+    def _previous(self, before: datetime | None) -> pl.DataFrame:
+        """Return the findings of the last diagnosis; open ones are written again by every diagnosis."""
+        if before is None:
+            return FINDINGS.empty()
+        rows = self._work.scan(FINDINGS, start=before, end=before + _MICROSECOND)
+        return rows.filter(pl.col("mode") == self._mode).collect()
+
+
+def diagnose_site(site: Site, as_of: datetime) -> Diagnosis:
+    """Diagnose a site as of a time; the findings are in its lake when this returns.
+
+    A time before the last diagnosis is looked at apart, from the readings received by then.
+    """
+    lake = Lake(site.folder / "lake")
+    line = DiagnosisLine(lake, lake, site.settings, "live")
+    seen = line.seen_until
+    if seen is None or as_of >= seen:
+        return line.step(as_of)
+    with tempfile.TemporaryDirectory(prefix="metriage-") as folder:
+        apart = DiagnosisLine(lake, Lake(Path(folder)), site.settings, "live").step(as_of)
+    if apart.findings.height:
+        lake.append(FINDINGS, apart.findings)
+    return apart
+
+
+def backtest_site(
+    site: Site, start: datetime, end: datetime, every: timedelta, progress: Callable[[Diagnosis], None]
+) -> pl.DataFrame:
+    """Take production's own steps from `start` to `end` and return their findings, with ``mode = backtest``.
+
+    Parameters
+    ----------
+    site : Site
+        Its readings are replayed in the order of receipt into a scratch of its own.
+    start, end : datetime
+        First and last as-of time (UTC).
+    every : timedelta
+        Between the steps.
+    progress : callable
+        Told each diagnosis.
+
+    Raises
+    ------
+    UsageError
+        `end` lies before `start`, or `every` is no time.
+    """
+    if end < start or every <= timedelta(0):
+        raise UsageError(f"a back-test runs forward: from {start} to {end} every {every} it does not")
+    source = Lake(site.folder / "lake")
+    with tempfile.TemporaryDirectory(prefix="metriage-backtest-") as folder:
+        scratch = Lake(Path(folder))
+        line = DiagnosisLine(source, scratch, site.settings, "backtest")
+        for as_of in _times(start, end, every):
+            progress(line.step(as_of))
+        findings = scratch.read(FINDINGS)
+    if findings.height:
+        source.append(FINDINGS, findings)
+    return findings
+
+
+def _times(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:
+    moment = start
+    while moment <= end:
+        yield moment
+        moment += every
+
+
+def _newest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the latest row of each meter and day, sorted."""
+    return rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
+
+
+def _slices(days: pl.DataFrame, readings: int) -> Iterator[pl.DataFrame]:
+    """Cut (meter_id, day) into runs of whole meters that stand for a bounded number of readings."""
+    pieces = max(1, -(-readings // _SLICE_READINGS))
+    if pieces == 1:
+        yield days
+        return
+    meters = days["meter_id"].unique().sort()
+    size = -(-meters.len() // pieces)
+    for start in range(0, meters.len(), size):
+        yield days.filter(pl.col("meter_id").is_in(meters.slice(start, size).to_list()))
+
+
+def _microseconds(moment: datetime) -> int:
+    return (moment - _EPOCH) // _MICROSECOND

@@ -1,0 +1,160 @@
+"""``metriage doctor``: looks at broker, topics, clock, disk, lake and webhooks; says what is wrong and what to do."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal
+
+from ingest.probe import BrokerView, look_at_broker
+from ingest.settings import BrokerSettings
+from lake.errors import MetriageError, SettingsError, SiteLockedError
+from metriage.accounts import account
+from metriage.site import Site
+from tickets.delivery import check_webhook
+
+Level = Literal["ok", "warning", "problem"]
+
+_SLOW_SYNC_S = 0.1
+_BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this release is wrong
+
+_QUEUE_ADVICE = (
+    "the broker drops messages while metriage is away unless told to keep them; in mosquitto.conf: "
+    "persistence true, autosave_interval 60, max_queued_messages 0, max_queued_bytes 0, max_inflight_messages 1000"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """What one look showed.
+
+    Parameters
+    ----------
+    level : {"ok", "warning", "problem"}
+        Whether something is to be done.
+    subject : str
+        What was looked at.
+    text : str
+        What was seen, and what to do.
+    """
+
+    level: Level
+    subject: str
+    text: str
+
+
+def examine(site: Site) -> Iterator[Check]:
+    """Yield one check after the other.
+
+    Raises
+    ------
+    SettingsError
+        ``metriage.toml`` is wrong; nothing else can be looked at.
+    """
+    settings = site.settings
+    yield Check("ok", "settings", f"{site.folder / 'metriage.toml'} is valid")
+    yield from _clock()
+    yield from _disk(site)
+    yield from _daemon(site)
+    yield from _lake(site)
+    if not settings.broker:
+        yield Check("warning", "broker", "no [[broker]]: metriage ingest has nothing to listen to; files still work")
+    for broker in settings.broker:
+        yield from _broker(broker, site.folder)
+    if not settings.webhook:
+        yield Check("warning", "webhook", "no [[webhook]]: tickets stay here, nobody is told; add one to metriage.toml")
+    for index, webhook in enumerate(settings.webhook):
+        subject = f"webhook {webhook.label}"
+        problems = check_webhook(webhook, folder=site.folder, key=f"webhook[{index}]")
+        yield from (Check("problem", subject, problem) for problem in problems)
+        if not problems:
+            yield Check("ok", subject, "can be reached, and the secret is readable; no event was sent")
+
+
+def _clock() -> Iterator[Check]:
+    now = datetime.now(UTC)
+    if now < _BUILT:
+        yield Check(
+            "problem", "clock", f"the clock says {now:%Y-%m-%d %H:%M} UTC, before this release was made; set it"
+        )
+    else:
+        yield Check("ok", "clock", f"{now:%Y-%m-%d %H:%M:%S} UTC; compare with a clock you trust")
+
+
+def _disk(site: Site) -> Iterator[Check]:
+    for folder in (site.folder / "spool", site.folder / "lake"):
+        folder.mkdir(exist_ok=True)
+        free = shutil.disk_usage(folder).free
+        seconds = _sync_time(folder)
+        level: Level = "ok"
+        text = f"{free / 1e9:.1f} GB free, one fsync takes {seconds * 1000:.1f} ms"
+        if free < site.settings.ingest.min_free_bytes:
+            level, text = "problem", f"{text}: below ingest.min_free_bytes, acknowledging is stopped; make room"
+        elif seconds > _SLOW_SYNC_S:
+            level, text = "warning", f"{text}: slow, it limits how fast messages can be acknowledged"
+        yield Check(level, f"disk {folder.name}/", text)
+
+
+def _sync_time(folder: Path) -> float:
+    file = folder / f".doctor-{os.getpid()}"
+    start = time.perf_counter()
+    try:
+        with file.open("wb") as stream:
+            stream.write(b"x" * 4096)
+            stream.flush()
+            os.fsync(stream.fileno())
+    finally:
+        file.unlink(missing_ok=True)
+    return time.perf_counter() - start
+
+
+def _daemon(site: Site) -> Iterator[Check]:
+    try:
+        with site.lock():
+            yield Check("ok", "daemon", "not running (start it with `metriage ingest`)")
+    except SiteLockedError as error:
+        yield Check("ok", "daemon", f"running: {error}")
+
+
+def _lake(site: Site) -> Iterator[Check]:
+    try:
+        document = account(site)
+    except MetriageError as error:
+        yield Check("problem", "lake", str(error))
+        return
+    messages = document["messages"]
+    text = f"{messages['received']:,} messages received, {messages['pending']:,} wait for the lake"
+    if messages["quarantined"]:
+        worst = max(document["quarantine"].items(), key=lambda item: item[1])
+        yield Check("warning", "lake", f"{text}, {messages['quarantined']:,} quarantined, mostly {worst[0]}: see "
+                                       "lake/quarantine for payload and reason")  # fmt: skip
+    else:
+        yield Check("ok", "lake", text)
+
+
+def _broker(broker: BrokerSettings, folder: Path) -> Iterator[Check]:
+    subject = f"broker {broker.url}"
+    try:
+        view = look_at_broker(broker, folder)
+    except SettingsError as error:
+        yield Check("problem", subject, str(error))
+        return
+    for problem in view.problems:
+        yield Check("problem", subject, problem)
+    if view.protocol is not None:
+        yield from _connected(subject, broker, view)
+
+
+def _connected(subject: str, broker: BrokerSettings, view: BrokerView) -> Iterator[Check]:
+    yield Check("ok", subject, f"connected with {view.protocol}{f' to {view.software}' if view.software else ''}")
+    topics = ", ".join(broker.topics)
+    if view.messages:
+        yield Check("ok", "topics", f"{view.messages} messages within 2 s on {topics}")
+    else:
+        yield Check("warning", "topics", f"no message within 2 s on {topics}; right if your meters report rarely")
+    yield Check("ok", "broker queue", _QUEUE_ADVICE)

@@ -1,0 +1,35 @@
+"""From the findings of a site to its tickets and their delivery."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+import polars as pl
+
+from lake.schemas import FINDINGS
+from lake.site_database import opened
+from lake.tables import Lake
+from metriage.site import Site
+from tickets.delivery import DeliveryReport, deliver_due
+from tickets.sync import SyncReport, processed_until, sync
+
+
+def sync_site(site: Site, as_of: datetime) -> tuple[SyncReport, DeliveryReport]:
+    """Bring the tickets of a site up to its findings, then deliver what is due.
+
+    Parameters
+    ----------
+    site : Site
+        Its findings of modes live and hot are read, its tickets and outbox written.
+    as_of : datetime
+        Later findings are left out (UTC).
+    """
+    settings = site.settings
+    lake = Lake(site.folder / "lake")
+    with opened(site.database) as connection:
+        # Findings of the newest time already seen are given again: another diagnosis may have the same time.
+        rows = lake.scan(FINDINGS, start=processed_until(connection)).filter(pl.col("mode").is_in(["live", "hot"]))
+        report = sync(
+            connection, rows.collect(), as_of=as_of, settings=settings.tickets, language=settings.site.language
+        )
+        return report, deliver_due(connection, settings.webhook, folder=site.folder)
