@@ -1,0 +1,288 @@
+"""The running state: what one day hands to the next, so that no diagnosis needs the whole history.
+
+The state of a row depends on the row before it and on nothing else. It is computed rank by rank (first rows of all
+meters, then second rows …) with numpy over all meters at once, in the same order of operations however the rows were
+cut: a chain built day by day equals one built at once, bit for bit.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from diagnostics.settings import ProfileSettings
+from lake.schemas import DAILY
+from lake.vocabulary import DAY_STATE, VALVE_COMMANDS, VALVE_STATES, Column
+
+Array: TypeAlias = npt.NDArray[np.float64]
+Rows: TypeAlias = npt.NDArray[np.int64]
+Columns: TypeAlias = dict[str, Array]
+
+WORDS = {
+    "valve_state": VALVE_STATES,
+    "valve_command": VALVE_COMMANDS,
+    "standing_command": VALVE_COMMANDS,
+}
+OPEN, CLOSE = (float(VALVE_COMMANDS.index(word)) for word in ("open", "close"))
+STATE_OPEN, STATE_CLOSED = (float(VALVE_STATES.index(word)) for word in ("open", "closed"))
+MICROSECOND_S = 1e-6
+
+
+def chain(
+    known: pl.DataFrame, fresh: pl.DataFrame, *, as_of: datetime, settings: ProfileSettings | None = None
+) -> pl.DataFrame:
+    """Return `fresh` and every later row of the same meters, with their running state.
+
+    Parameters
+    ----------
+    known : polars.DataFrame
+        Stored daily rows, the latest of each meter and day, of at least: each meter's last row before its first day
+        in `fresh`, and all rows after that. More does no harm, other meters are ignored.
+    fresh : polars.DataFrame
+        Rows of :func:`diagnostics.daily.day_profile`; they replace known rows of the same meter and day.
+    as_of : datetime
+        Stamped on every row returned.
+    settings : ProfileSettings, optional
+
+    Returns
+    -------
+    polars.DataFrame
+        The rows to append to the table ``daily``, sorted by meter and day.
+    """
+    rows = _spliced(known, fresh)
+    if rows.is_empty():
+        return DAILY.empty()
+    columns = {name: _to_numpy(rows[name], column) for name, column in DAILY.columns.items() if _is_number(column)}
+    columns["refused"] = rows["valve_refusal"].is_not_null().cast(pl.Float64).to_numpy()
+    _scan(columns, rows, settings or ProfileSettings())
+    chained = rows.with_columns(_to_series(name, columns[name], column) for name, column in DAY_STATE.items())
+    return DAILY.conform(
+        chained.filter(~pl.col("anchor")).drop("anchor", "rank").with_columns(pl.lit(as_of).alias("as_of"))
+    )
+
+
+def _spliced(known: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
+    """Return each touched meter's rows from the one before its first fresh day on, with ``rank`` and ``anchor``."""
+    first = fresh.group_by("meter_id").agg(pl.col("day").min().alias("first_day"))
+    kept = DAILY.conform(known).join(fresh, on=["meter_id", "day"], how="anti").join(first, on="meter_id")
+    before = kept.filter(pl.col("day") < pl.col("first_day")).sort("meter_id", "day")
+    anchors = before.unique("meter_id", keep="last", maintain_order=True)
+    later = kept.filter(pl.col("day") > pl.col("first_day"))
+    return (
+        pl.concat(
+            [
+                anchors.drop("first_day").with_columns(anchor=pl.lit(value=True)),
+                DAILY.conform(fresh).with_columns(anchor=pl.lit(value=False)),
+                later.drop("first_day").with_columns(anchor=pl.lit(value=False)),
+            ]
+        )
+        .sort("meter_id", "day")
+        .with_columns(pl.int_range(pl.len()).over("meter_id").alias("rank"))
+    )
+
+
+def _is_number(column: Column) -> bool:
+    return column.dtype in ("float64", "int64", "time", "bool") or column.name in WORDS
+
+
+def _to_numpy(series: pl.Series, column: Column) -> Array:
+    """Return the column as floats, NaN where empty; times are microseconds, exact until the year 2255."""
+    if column.name in WORDS:
+        codes = {word: float(code) for code, word in enumerate(WORDS[column.name])}
+        return series.replace_strict(codes, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy().copy()
+    physical = series.to_physical() if column.dtype == "time" else series
+    return physical.cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
+
+
+def _to_series(name: str, values: Array, column: Column) -> pl.Series:
+    numbers = pl.Series(name, values, dtype=pl.Float64, nan_to_null=True)
+    if column.name in WORDS:
+        words = dict(enumerate(WORDS[column.name]))
+        return numbers.cast(pl.Int64).replace_strict(words, default=None, return_dtype=pl.String)
+    if column.dtype == "float64":
+        return numbers
+    whole = numbers.cast(pl.Int64)
+    return whole.cast(pl.Boolean) if column.dtype == "bool" else whole.cast(DAILY.polars[name])
+
+
+def _scan(columns: Columns, rows: pl.DataFrame, settings: ProfileSettings) -> None:
+    """Fill the state columns in place, rank by rank."""
+    rank = rows["rank"].to_numpy()
+    anchor = rows["anchor"].to_numpy()
+    order = np.argsort(rank, kind="stable")
+    bounds = np.searchsorted(rank[order], np.arange(int(rank.max()) + 2))
+    for begin, end in pairwise(bounds):
+        at = order[begin:end]
+        at = at[~anchor[at]]
+        if len(at) == 0:
+            continue
+        before = {name: np.where(rank[at] > 0, columns[name][at - 1], np.nan) for name in (*DAY_STATE, *HANDED_ON)}
+        now = {name: columns[name][at] for name in columns if name not in DAY_STATE}
+        for part in PARTS:
+            for name, values in part(now, before, settings).items():
+                columns[name][at] = values
+
+
+def _either(first: Array, second: Array) -> Array:
+    return np.where(np.isnan(first), second, first)
+
+
+def _zero(values: Array) -> Array:
+    return np.nan_to_num(values, nan=0.0)
+
+
+# Plain columns of the row before that the state of a row needs.
+HANDED_ON = ("last_ts", "last_volume_ts", "last_volume_m3", "seq_last")
+
+
+def _presence(now: Columns, before: Columns, _settings: ProfileSettings) -> Columns:
+    fell = now["seq_first"] < before["seq_last"]
+    return {
+        "days_seen": _zero(before["days_seen"]) + 1,
+        "first_seen_ts": _either(before["first_seen_ts"], now["first_ts"]),
+        "gap_s": (now["first_ts"] - before["last_ts"]) * MICROSECOND_S,
+        "total_seq_resets": _zero(before["total_seq_resets"]) + _zero(now["seq_resets"]) + fell,
+    }
+
+
+def _register(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+    """Hand the last register on, also over days that have none."""
+    prior_ts = _either(before["last_volume_ts"], before["prior_volume_ts"])
+    prior = np.where(np.isnan(before["last_volume_ts"]), before["prior_volume_m3"], before["last_volume_m3"])
+    carried = np.round(now["first_volume_m3"] - prior, 6)
+    hours = (now["first_volume_ts"] - prior_ts) * MICROSECOND_S / 3600
+    possible = (carried >= 0) & (carried <= now["flow_limit_m3h"] * hours + settings.drop_m3)
+    came = np.where(possible, carried, 0.0)
+    flowed = np.where(came > 0, now["first_volume_ts"], np.nan)
+    return {
+        "prior_volume_ts": prior_ts,
+        "prior_volume_m3": prior,
+        "carried_m3": carried,
+        "edge_backward_m3": np.where((carried < 0) & (carried >= -settings.drop_m3), -carried, np.nan),
+        "edge_drop_m3": np.where(carried < -settings.drop_m3, -carried, np.nan),
+        "total_m3": np.round(_zero(before["total_m3"]) + _zero(now["consumption_m3"]) + came, 6),
+        "last_flow_ts": _either(now["flow_last_ts"], _either(flowed, before["last_flow_ts"])),
+    }
+
+
+def _battery(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+    """Expect a voltage from the baseline so far; a day on the plateau joins the baseline."""
+    sums = {name: _zero(before[name]) for name in before if name.startswith("battery_base_")}
+    volts, warmth = now["battery_median_v"], now["battery_temperature_c"]
+    expected, compensated = _expected(sums, warmth, settings)
+    known = sums["battery_base_days"] >= settings.battery_base_min_days
+    fell = known & (volts < expected - settings.battery_base_fall_v)
+    joins = ~np.isnan(volts) & ~fell
+    warm = joins & ~np.isnan(warmth)
+    more = {
+        "days": (joins, np.ones_like(volts)), "sum_v": (joins, volts), "warm_days": (warm, np.ones_like(volts)),
+        "warm_sum_v": (warm, volts), "sum_c": (warm, warmth), "sum_cc": (warm, warmth**2),
+        "sum_cv": (warm, warmth * volts),
+    }  # fmt: skip
+    state = {
+        f"battery_base_{name}": sums[f"battery_base_{name}"] + np.where(where, value, 0.0)
+        for name, (where, value) in more.items()
+    }
+    state["battery_base_min_c"] = np.fmin(before["battery_base_min_c"], np.where(warm, warmth, np.nan))
+    state["battery_base_step_v"] = np.fmin(before["battery_base_step_v"], now["battery_step_v"])
+    usable = known & ~np.isnan(volts)
+    state["battery_expected_v"] = np.where(usable, expected, np.nan)
+    state["battery_compensated"] = np.where(usable, compensated.astype(float), np.nan)
+    return state
+
+
+def _expected(sums: Columns, warmth: Array, settings: ProfileSettings) -> tuple[Array, npt.NDArray[np.bool_]]:
+    r"""Return the voltage to expect at a temperature, and whether the temperature went into it.
+
+    Least squares on the days of the baseline, drawn towards the usual slope of such cells by a weight:
+
+    .. math:: b = \frac{\sum (T-\bar T)(V-\bar V) + w b_0}{\sum (T-\bar T)^2 + w}, \quad V(T) = \bar V + b (T-\bar T)
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        days = sums["battery_base_warm_days"]
+        mean_c = sums["battery_base_sum_c"] / days
+        mean_v = sums["battery_base_warm_sum_v"] / days
+        spread = sums["battery_base_sum_cc"] - days * mean_c**2
+        product = sums["battery_base_sum_cv"] - days * mean_c * mean_v
+        weight = settings.battery_slope_weight
+        slope = (product + weight * settings.battery_slope_v_per_c) / (spread + weight)
+        line = mean_v + np.clip(slope, 0.0, settings.battery_slope_max_v_per_c) * (warmth - mean_c)
+        plain = sums["battery_base_sum_v"] / sums["battery_base_days"]
+    compensated = (days >= settings.battery_base_min_days) & ~np.isnan(warmth)
+    return np.where(compensated, line, plain), compensated
+
+
+def _mean_of_first(days: Array, mean: Array, value: Array, limit: int) -> tuple[Array, Array]:
+    """Return day count and mean after `value`, which only the first `limit` values move."""
+    count = _zero(days)
+    joins = ~np.isnan(value) & (count < limit)
+    after = count + joins
+    base = _zero(mean)
+    moved = np.where(joins, base + (value - base) / np.maximum(after, 1), base)
+    return after, np.where(after > 0, moved, np.nan)
+
+
+def _baselines(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+    """Sag, amplitude, travel time and current of the meter's own first days."""
+    sag = now["battery_median_v"] - now["battery_load_median_v"]
+    values = {
+        ("load_base_days", "load_base_sag_v"): sag,
+        ("coil_base_days", "coil_base_mv"): now["coil_signal_median_mv"],
+        ("travel_base_days", "travel_base_s"): now["valve_travel_median_s"],
+        ("current_base_days", "current_base_ma"): now["valve_current_max_ma"],
+    }
+    state: Columns = {}
+    for (days, mean), value in values.items():
+        state[days], state[mean] = _mean_of_first(before[days], before[mean], value, settings.base_days)
+    return state
+
+
+def _valve(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+    """Follow the last command: obeyed once, refused, or contradicted by the state since when and how often."""
+    told = ~np.isnan(now["valve_command"])
+    same = (now["valve_command"] == before["standing_command"]) & (_zero(now["valve_command_changes"]) == 0)
+    new = told & ~same
+    command = _either(now["valve_command"], before["standing_command"])
+    command_ts = np.where(new, now["valve_command_ts"], before["standing_command_ts"])
+    refused = np.where(new, 0.0, _zero(before["command_refused"])) + _zero(now["refused"])
+    stated = ~np.isnan(now["valve_state"])
+    agrees = _agrees(command, now["valve_state"])
+    opposite = _agrees(CLOSE + OPEN - command, now["valve_state"])
+    obeyed = (np.where(new, 0.0, _zero(before["command_obeyed"])) > 0) | (stated & agrees)
+    late = now["valve_state_ts"] >= command_ts + settings.travel_limit_s / MICROSECOND_S
+    disagrees = stated & opposite & late & ~obeyed & (refused == 0)
+    since = np.where(new, np.nan, before["disagree_since_ts"])
+    contrary = np.where(command == OPEN, now["valve_closed_readings"], now["valve_open_readings"])
+    contrary = np.where(new, 1.0, contrary)  # how many came after the command is not known
+    earlier = np.where(new | np.isnan(since), 0.0, _zero(before["disagree_readings"]))
+    holds = disagrees | (~stated & ~np.isnan(since) & (refused == 0))
+    known = ~np.isnan(command)
+    return {
+        "standing_command": command,
+        "standing_command_ts": command_ts,
+        "command_obeyed": np.where(known, obeyed, np.nan),
+        "command_refused": np.where(known, refused > 0, np.nan),
+        "disagree_since_ts": np.where(holds, _either(since, _contradicted(now, command_ts, new, settings)), np.nan),
+        "disagree_readings": np.where(holds, earlier + _zero(contrary), np.nan),
+    }
+
+
+def _agrees(command: Array, state: Array) -> npt.NDArray[np.bool_]:
+    agrees: npt.NDArray[np.bool_] = ((command == OPEN) & (state == STATE_OPEN)) | (
+        (command == CLOSE) & (state == STATE_CLOSED)
+    )
+    return agrees
+
+
+def _contradicted(now: Columns, command_ts: Array, new: npt.NDArray[np.bool_], settings: ProfileSettings) -> Array:
+    """Return when a contradiction that is new on this day began: after the travel time, or with the day."""
+    due = command_ts + settings.travel_limit_s / MICROSECOND_S
+    return np.minimum(np.where(new, due, np.fmax(due, now["first_ts"])), now["valve_state_ts"])
+
+
+PARTS = (_presence, _register, _battery, _baselines, _valve)

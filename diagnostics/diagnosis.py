@@ -1,0 +1,189 @@
+"""The diagnosis: all rules over all meters as of a time, inhibition, clearing, one finding a meter and fault."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+import polars as pl
+
+from diagnostics.evidence import ISO_UTC, observation
+from diagnostics.features import WINDOW_DAYS, View, view
+from diagnostics.rules import RULES
+from diagnostics.rules.rule import FIRED, Rule
+from diagnostics.settings import RuleSettings
+from lake.schemas import FINDINGS
+
+OPEN = ("act", "watch")
+MILDEST = 4
+KEY = ("meter_id", "kind", "fault")
+CLEARED_SINCE = "no_symptom_since"
+
+
+def diagnose(
+    daily: pl.DataFrame,
+    *,
+    as_of: datetime,
+    diagnosis_id: str,
+    mode: Literal["live", "hot", "backtest"],
+    settings: RuleSettings | None = None,
+    language: Literal["en", "zh"] = "en",
+    previous: pl.DataFrame | None = None,
+    registry: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Return the findings as of a time.
+
+    Parameters
+    ----------
+    daily : polars.DataFrame
+        Rows of the table ``daily``: each meter's newest row and those of the 60 days before; more does no harm.
+    as_of : datetime
+        Rows stamped later are not seen (UTC).
+    diagnosis_id : str
+        Written into every row.
+    mode : {"live", "hot", "backtest"}
+        Written into every row.
+    settings : RuleSettings, optional
+        Thresholds.
+    language : {"en", "zh"}
+        Language of the column ``action``.
+    previous : polars.DataFrame, optional
+        Findings of earlier diagnoses; of each meter and fault the newest counts. Needed for onset and clearing.
+    registry : polars.DataFrame, optional
+        ``meter_id`` and, where known, ``production_batch`` and ``region``.
+
+    Returns
+    -------
+    polars.DataFrame
+        Conforms to :data:`lake.schemas.FINDINGS`: at most one row a meter, kind and fault, sorted by these.
+    """
+    settings = settings or RuleSettings()
+    seen = view(daily, as_of)
+    found = _findings(_fired(seen, settings), language)
+    before = _newest(previous, as_of)
+    found = _with_earlier_onset(found, before)
+    over = _over(found, before, seen, settings.clearing.days)
+    rows = pl.concat([found, over], how="diagonal").with_columns(
+        pl.lit(diagnosis_id).alias("diagnosis_id"),
+        pl.lit(mode).alias("mode"),
+        pl.lit(as_of).alias("as_of"),
+        pl.col("verdict").alias("rule_verdict"),
+    )
+    return FINDINGS.conform(_with_registry(rows, registry)).sort(KEY)
+
+
+def _fired(seen: View, settings: RuleSettings) -> pl.DataFrame:
+    """Return what each rule said, muted where a condition explains it."""
+    answers = [(rule, rule.evaluate(seen, settings)) for rule in RULES.values()]
+    spoken = [_complete(rule, answer) for rule, answer in answers if not answer.is_empty()]
+    every = pl.concat(spoken or [_complete(*answers[0])])
+    conditions = every.filter(pl.col("kind") == "condition").select("meter_id", pl.col("fault").alias("inhibitor"))
+    muting = (
+        every.select("meter_id", "rule", "inhibitors")
+        .explode("inhibitors")
+        .join(conditions.unique(), left_on=["meter_id", "inhibitors"], right_on=["meter_id", "inhibitor"])
+        .group_by("meter_id", "rule")
+        .agg(pl.col("inhibitors").sort().first().alias("inhibited_by"))
+    )
+    muted = pl.col("inhibited_by").is_not_null() & (pl.col("strength") == "act")
+    note = pl.struct(
+        rule=pl.col("rule"), what=pl.lit("muted"), value=pl.col("strength"), unit=pl.lit(""), by=pl.col("inhibited_by")
+    ).struct.json_encode()
+    return every.join(muting, on=["meter_id", "rule"], how="left", maintain_order="left").with_columns(
+        pl.when(muted).then(pl.lit("watch")).otherwise("strength").alias("strength"),
+        pl.when(muted).then(pl.concat_list("evidence", note)).otherwise("evidence").alias("evidence"),
+    )
+
+
+def _complete(rule: Rule, answer: pl.DataFrame) -> pl.DataFrame:
+    """Return what a rule said with its defaults filled in."""
+    milder = pl.when(pl.col("strength") == "act").then(rule.severity).otherwise(min(rule.severity + 1, MILDEST))
+    return answer.select(list(FIRED)).with_columns(
+        pl.lit(rule.id).alias("rule"),
+        pl.lit(rule.kind).alias("kind"),
+        pl.lit(rule.fault).alias("fault"),
+        pl.lit(list(rule.inhibited_by), dtype=pl.List(pl.String)).alias("inhibitors"),
+        pl.coalesce("severity", milder).cast(pl.Int64).alias("severity"),
+        pl.coalesce("cause", pl.lit(rule.cause)).alias("cause"),
+        pl.lit(rule.id).replace_strict(_ORDER, return_dtype=pl.Int64).alias("order"),
+    )
+
+
+_ORDER = {name: place for place, name in enumerate(RULES)}
+
+
+def _findings(fired: pl.DataFrame, language: str) -> pl.DataFrame:
+    """Return one row a meter, kind and fault: the strongest rule speaks, all show their evidence."""
+    ranked = fired.with_columns((pl.col("strength") == "act").cast(pl.Int64).alias("rank")).sort(
+        *KEY, "rank", "severity", "order", descending=[False, False, False, True, False, False]
+    )
+    known = pl.col("cause_confidence").fill_null(0) * (pl.col("cause") != "unknown")
+    actions = {name: rule.texts[language].action for name, rule in RULES.items()}
+    return (
+        ranked.group_by(KEY, maintain_order=True)
+        .agg(
+            pl.col("strength").first().alias("verdict"),
+            pl.col("severity").min(),
+            pl.col("onset").min(),
+            pl.col("rule").alias("rules"),
+            pl.format("[{}]", pl.col("evidence").explode().str.join(",")).first().alias("evidence"),
+            pl.col("cause").sort_by(known, descending=True, maintain_order=True).first(),
+            pl.col("cause_confidence").sort_by(known, descending=True, maintain_order=True).first(),
+            pl.col("inhibited_by").drop_nulls().first(),
+            pl.col("rule").first().replace_strict(actions, default=None, return_dtype=pl.String).alias("action"),
+        )
+        .with_columns(pl.when(pl.col("verdict") != "act").then("inhibited_by").alias("inhibited_by"))
+    )
+
+
+def _newest(previous: pl.DataFrame | None, as_of: datetime) -> pl.DataFrame:
+    """Return the newest earlier finding of each meter, kind and fault."""
+    known = FINDINGS.empty() if previous is None else FINDINGS.conform(previous)
+    return known.filter(pl.col("as_of") < as_of).sort(*KEY, "as_of").unique(KEY, keep="last", maintain_order=True)
+
+
+def _with_earlier_onset(found: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Keep the onset of a finding that was open before: its window moves on, the symptom's beginning does not."""
+    earlier = before.filter(pl.col("verdict").is_in(OPEN)).select(*KEY, pl.col("onset").alias("earlier"))
+    return (
+        found.join(earlier, on=KEY, how="left", maintain_order="left")
+        .with_columns(pl.min_horizontal("onset", "earlier").alias("onset"))
+        .drop("earlier")
+    )
+
+
+def _over(found: pl.DataFrame, before: pl.DataFrame, seen: View, clearing_days: int) -> pl.DataFrame:
+    """Return rows for findings whose symptom is gone: kept while the meter is silent, else clearing for some days."""
+    gone = before.filter(pl.col("verdict") != "refused").join(found, on=KEY, how="anti")
+    silent = seen.features.select("meter_id", "silent_h")
+    gone = gone.join(silent, on="meter_id", how="left", maintain_order="left")
+    # Beyond the window nothing of a silent meter can be judged any more: the last word stands.
+    unseen = pl.col("silent_h").is_null() | (pl.col("silent_h") >= WINDOW_DAYS * 24)
+    stands = (pl.col("kind") == "fault") & unseen & pl.col("verdict").is_in(OPEN)
+    since = pl.coalesce(
+        pl.when(pl.col("verdict") == "clear").then(
+            pl.col("evidence").str.json_path_match("$[0].from").str.to_datetime(ISO_UTC, time_zone="UTC", strict=False)
+        ),
+        pl.lit(seen.as_of),
+    )
+    cleared = observation("clearing", CLEARED_SINCE, pl.lit(clearing_days), "d", since=since)
+    kept = gone.filter(stands)
+    clearing = gone.filter(~stands & ((pl.lit(seen.as_of) - since) < pl.duration(days=clearing_days))).with_columns(
+        pl.lit("clear").alias("verdict"),
+        pl.format("[{}]", cleared).alias("evidence"),
+        pl.lit(None, dtype=pl.String).alias("inhibited_by"),
+    )
+    columns = [*KEY, "verdict", "severity", "onset", "rules", "evidence", "cause", "cause_confidence", "inhibited_by",
+               "action"]  # fmt: skip
+    return pl.concat([kept, clearing]).select(columns)
+
+
+def _with_registry(rows: pl.DataFrame, registry: pl.DataFrame | None) -> pl.DataFrame:
+    """Add lot and region of each meter."""
+    if registry is None:
+        return rows
+    wanted = [name for name in ("production_batch", "region") if name in registry.columns]
+    return rows.join(
+        registry.select("meter_id", *wanted).unique("meter_id", keep="first"), on="meter_id", how="left",
+        maintain_order="left",
+    )  # fmt: skip

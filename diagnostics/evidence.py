@@ -1,0 +1,105 @@
+"""Evidence: what was seen, with value, unit, time and threshold, as JSON built by a JSON encoder and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import polars as pl
+
+ISO_UTC = "%Y-%m-%dT%H:%M:%SZ"
+
+# What an observation says, for people: English and Chinese.
+OBSERVATIONS: Mapping[str, tuple[str, str]] = {
+    "backward_days": ("days on which the register counted backwards", "字轮倒走天数"),
+    "backward_counts": ("backward counts", "倒走次数"),
+    "worst_backward": ("largest backward count", "最大一次倒走"),
+    "overlapping_times": ("backward counts between overlapping deliveries", "重叠上报之间的倒走次数"),
+    "register_jumps": ("register jumps that came back", "读数跳变后恢复次数"),
+    "worst_jump": ("largest jump", "最大一次跳变"),
+    "register_bits": ("the jump is a whole number of register bits", "跳变恰为寄存器位值"),
+    "lone_surge": ("one increment above the flow limit", "单次超流量上限的增量"),
+    "standing_with_flow": ("register stands while the flow signal says water flows", "有流量信号而走字不计数"),
+    "coil_signal": ("sensing amplitude against its baseline", "发讯圈信号幅度与基线之比"),
+    "plateau_fall": ("resting voltage below its baseline, temperature taken off", "扣除温度后静态电压低于基线"),
+    "low_voltage": ("resting voltage as a share of the expected one", "静态电压占预期值之比"),
+    "load_sag": ("sag under load beyond its baseline", "带载压降超过基线"),
+    "voltage": ("resting voltage, daily median", "静态电压日中值"),
+    "temperature": ("temperature of these measurements", "测量时温度"),
+    "counter_resets": ("resets of the message counter", "消息计数复位次数"),
+    "command_disobeyed": ("the valve state contradicts the command", "阀门状态与指令不符"),
+    "closed_flow": ("volume through the closed valve", "关阀状态下过水量"),
+    "valve_fault": ("readings with valve state fault", "阀门故障状态次数"),
+    "travel_time": ("valve travel time against its baseline", "开关阀时间与基线之比"),
+    "motor_current": ("motor current against its baseline", "电机电流与基线之比"),
+    "frost": ("lowest temperature", "最低温度"),
+    "frost_days": ("days of hard frost", "严寒天数"),
+    "stopped_in_frost": ("days without flow from the frost on", "受冻后无流量天数"),
+    "flow_after_thaw": ("smallest flow on a day after the frost", "解冻后最小流量"),
+    "silent_after_frost": ("silence from the frost on", "受冻后失联时间"),
+    "interleaved_registers": ("two registers interleaved under one id", "同一表号下两只表读数交替"),
+    "register_restarted": ("the register starts again lower and stays there", "读数变小后不再恢复"),
+    "gap": ("longest time without a measurement", "最长无数据时间"),
+    "silence": ("silence up to the diagnosis", "至今失联时间"),
+    "no_standstill": ("days on which the register never stood still", "全天不停走天数"),
+    "reverse_flow": ("volume of the reverse register", "反向累计量"),
+    "sources": ("programs that deliver this meter", "上报该表的程序数"),
+    "overlapping_deliveries": ("days with overlapping deliveries", "上报时间重叠天数"),
+    "code": ("code of the meter", "表计代码"),
+    "muted": ("muted by a condition that explains it", "被可解释的工况抑制"),
+    "no_symptom_since": ("no symptom since", "症状消失时间"),
+    "explained_by": ("explained by", "原因说明"),
+}
+
+
+def observation(
+    rule: str,
+    what: str,
+    value: pl.Expr,
+    unit: str = "",
+    *,
+    since: pl.Expr | None = None,
+    until: pl.Expr | None = None,
+    threshold: float | pl.Expr | None = None,
+    window_days: int | None = None,
+    **more: pl.Expr | float | str,
+) -> pl.Expr:
+    """Return one JSON object a row; null where `value` is null.
+
+    Parameters
+    ----------
+    rule : str
+        Id of the rule that saw it.
+    what : str
+        A key of :data:`OBSERVATIONS`.
+    value : polars.Expr
+        Number or text; strings are encoded, never formatted.
+    unit : str
+        Unit of `value` and `threshold`.
+    since, until : polars.Expr, optional
+        UTC times between which it was seen.
+    threshold : float or polars.Expr, optional
+        What `value` was compared with.
+    window_days : int, optional
+        Days looked at [days].
+    **more : polars.Expr, float or str
+        Further fields; names that carry a value end in its unit.
+    """
+    if what not in OBSERVATIONS:
+        raise KeyError(what)
+    fields: dict[str, pl.Expr] = {"rule": pl.lit(rule), "what": pl.lit(what), "value": value, "unit": pl.lit(unit)}
+    if since is not None:
+        fields["from"] = since.dt.strftime(ISO_UTC)
+    if until is not None:
+        fields["to"] = until.dt.strftime(ISO_UTC)
+    if threshold is not None:
+        fields["threshold"] = threshold if isinstance(threshold, pl.Expr) else pl.lit(threshold)
+    if window_days is not None:
+        fields["window_days"] = pl.lit(window_days)
+    fields |= {name: field if isinstance(field, pl.Expr) else pl.lit(field) for name, field in more.items()}
+    encoded = pl.struct(field.alias(name) for name, field in fields.items()).struct.json_encode()
+    return pl.when(value.is_not_null()).then(encoded)
+
+
+def together(*observations: pl.Expr) -> pl.Expr:
+    """Return the observations of a row as a list of JSON objects, without the empty ones."""
+    return pl.concat_list(observations).list.drop_nulls()

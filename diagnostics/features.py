@@ -1,0 +1,219 @@
+"""Features: what is known of each meter as of a diagnosis, from its newest daily row and at most 60 days before it.
+
+A window ends at the meter's newest day, not at the diagnosis: silence is no sign that anything got better.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+import polars as pl
+
+from lake.schemas import DAILY
+from lake.vocabulary import FAULTS
+
+WINDOW_DAYS = 60
+HOUR_S = 3600.0
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the rules see of a set of meters.
+
+    Parameters
+    ----------
+    as_of : datetime
+        Time of the diagnosis (UTC).
+    days : polars.DataFrame
+        Daily rows of the last 60 days of each meter, sorted by meter and day, with the columns of
+        :func:`with_derived` and ``age_days`` (0 = the meter's newest day).
+    features : polars.DataFrame
+        One row a meter, sorted by ``meter_id``.
+    codes : polars.DataFrame
+        One row for each code of a daily row: ``meter_id, day, age_days, first_ts, last_ts, family, severity, code``.
+    """
+
+    as_of: datetime
+    days: pl.DataFrame
+    features: pl.DataFrame
+    codes: pl.DataFrame
+
+
+def view(daily: pl.DataFrame, as_of: datetime) -> View:
+    """Return what a diagnosis as of `as_of` may see of `daily`.
+
+    Parameters
+    ----------
+    daily : polars.DataFrame
+        Rows of the table ``daily``: each meter's newest row and those of the 60 days before it; more does no harm.
+    as_of : datetime
+        Rows stamped later are not seen; of a meter and day the latest stamp holds.
+    """
+    known = DAILY.conform(daily).filter(pl.col("as_of") <= as_of)
+    latest = (
+        known.sort("meter_id", "day", "as_of")
+        .unique(["meter_id", "day"], keep="last", maintain_order=True)
+        .with_columns(((pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days()).alias("age_days"))
+        .filter(pl.col("age_days") < WINDOW_DAYS)
+    )
+    days = with_derived(latest)
+    return View(as_of, days, features(days, as_of), _codes(days))
+
+
+def _codes(days: pl.DataFrame) -> pl.DataFrame:
+    """Return the codes of daily rows, one a row."""
+    parts = pl.col("codes").str.splitn(" ", 3).struct
+    return (
+        days.filter(pl.col("codes").list.len() > 0)
+        .select("meter_id", "day", "age_days", "first_ts", "last_ts", "codes")
+        .explode("codes")
+        .with_columns(
+            parts.field("field_0").alias("family"),
+            parts.field("field_1").cast(pl.Int64).alias("severity"),
+            parts.field("field_2").alias("code"),
+        )
+        .drop("codes")
+    )
+
+
+def with_derived(days: pl.DataFrame) -> pl.DataFrame:
+    """Return `days` with figures that combine a row with its state or its neighbours.
+
+    ``day_m3`` consumption with what came since the row before [m³]; ``battery_fall_v`` expected minus median resting
+    voltage [V]; ``sag_excess_v`` sag under load beyond its baseline [V]; ``coil_share``, ``travel_ratio``,
+    ``current_ratio`` value over baseline [1]; ``stepped`` the register starts again lower and stays there;
+    ``jumps`` falls of the register that came back; ``jump_m3`` the largest of them [m³].
+    """
+    sag = pl.col("battery_median_v") - pl.col("battery_load_median_v")
+    derived = days.with_columns(
+        (pl.col("consumption_m3") + pl.col("carried_m3").clip(0).fill_null(0)).alias("day_m3"),
+        (pl.col("battery_expected_v") - pl.col("battery_median_v")).round(4).alias("battery_fall_v"),
+        (sag - pl.col("load_base_sag_v")).round(4).alias("sag_excess_v"),
+        (pl.col("coil_signal_median_mv") / pl.col("coil_base_mv")).alias("coil_share"),
+        (pl.col("valve_travel_median_s") / pl.col("travel_base_s")).alias("travel_ratio"),
+        (pl.col("valve_current_max_ma") / pl.col("current_base_ma")).alias("current_ratio"),
+        pl.coalesce("interval_s", "gap_s").alias("usual_s"),
+        (pl.col("backward_counts").fill_null(0) + pl.col("edge_backward_m3").is_not_null()).alias("backwards"),
+        pl.max_horizontal("worst_backward_m3", "edge_backward_m3").alias("backwards_worst_m3"),
+    )
+    return _with_jumps(derived)
+
+
+def _with_jumps(days: pl.DataFrame) -> pl.DataFrame:
+    """Tell falls of the register that came back (a jump) from those that stay (another register)."""
+    meter = "meter_id"
+    mixed = pl.col("interleaved_readings").is_not_null()
+    beside = mixed | mixed.shift(1).over(meter).fill_null(value=False)
+    fall = pl.max_horizontal("worst_drop_m3", pl.when(~beside).then(pl.col("edge_drop_m3")))
+    falls = pl.col("drops").fill_null(0) + (pl.col("edge_drop_m3").is_not_null() & ~beside)
+    level = pl.coalesce("prior_volume_m3", "first_volume_m3") - fall / 2
+    # A wrong reading may be the last of the day before: then the register before *it* is the level to come back to.
+    earlier = pl.coalesce("before_last_volume_m3", "prior_volume_m3").shift(1).over(meter) - fall / 2
+    lower = (pl.col("last_volume_m3") < level) & (pl.col("last_volume_m3") < earlier).fill_null(value=True)
+    following = pl.col("last_volume_m3").shift(-1).over(meter)
+    stays = pl.coalesce(following, "before_last_volume_m3") < level
+    unknown = following.is_null() & ~(pl.col("before_last_volume_m3") < level).fill_null(value=False)
+    stepped = ((falls > 0) & lower & stays).fill_null(value=False)
+    pending = ((falls > 0) & lower & unknown).fill_null(value=False)
+    came_back = (falls > 0) & ~stepped & ~pending
+    return days.with_columns(
+        stepped.alias("stepped"),
+        pl.when(came_back).then(falls).otherwise(0).alias("jumps"),
+        pl.when(came_back | stepped).then(fall).alias("jump_m3"),
+    )
+
+
+def features(days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return one row a meter: the newest state, and counts over its last 7, 14, 30 and 60 days.
+
+    Parameters
+    ----------
+    days : polars.DataFrame
+        As in :class:`View`.
+    as_of : datetime
+        Time of the diagnosis (UTC).
+    """
+    silent = (pl.lit(as_of) - pl.col("last_ts")).dt.total_seconds().clip(0) / HOUR_S
+    standing = (pl.col("last_volume_ts") - pl.coalesce("last_flow_ts", "first_seen_ts")).dt.total_seconds().clip(0)
+    return days.group_by("meter_id", maintain_order=True).agg(
+        pl.col("day").last().alias("newest_day"),
+        pl.col("last_ts").last(),
+        silent.last().alias("silent_h"),
+        pl.col("days_seen", "total_m3", "firmware").last(),
+        (standing.last() / HOUR_S).alias("standing_h"),
+        pl.col("usual_s").median(),
+        *_register_counts(),
+        *_signal_figures(),
+        *_valve_figures(as_of),
+        *_reception_figures(),
+    )
+
+
+def _within(days: int) -> pl.Expr:
+    return pl.col("age_days") < days
+
+
+def _register_counts() -> list[pl.Expr]:
+    month = _within(30)
+    return [
+        pl.col("day_m3").filter(_within(7)).mean().alias("day_m3_7d"),
+        pl.col("day_m3").median().alias("day_m3_60d"),
+        (pl.col("day_m3") > 0).filter(month).sum().alias("flow_days_30d"),
+        (pl.col("backwards") > 0).filter(month).sum().alias("backward_days_30d"),
+        pl.col("backwards").filter(month).sum().alias("backward_counts_30d"),
+        pl.col("backwards_worst_m3").filter(month).max().alias("backward_worst_m3_30d"),
+        pl.col("jumps").filter(month).sum().alias("jumps_30d"),
+        pl.col("jump_m3").filter(month).max().alias("jump_worst_m3_30d"),
+        pl.col("surges").filter(month).sum().alias("surges_30d"),
+        pl.col("interleaved_readings").is_not_null().filter(month).sum().alias("interleaved_days_30d"),
+        pl.col("stepped").filter(month).sum().alias("register_steps_30d"),
+        pl.col("least_flow_m3h").filter(_within(7)).min().alias("least_flow_m3h_7d"),
+        pl.col("greatest_flow_m3h").filter(month).max().alias("greatest_flow_m3h_30d"),
+        pl.col("reverse_m3").filter(month).sum().alias("reverse_m3_30d"),
+    ]
+
+
+def _signal_figures() -> list[pl.Expr]:
+    return [
+        pl.col("battery_median_v").drop_nulls().last().alias("battery_v"),
+        pl.col("battery_fall_v").drop_nulls().last().alias("battery_fall_v"),
+        pl.col("battery_fall_v").filter(_within(7)).median().alias("battery_fall_v_7d"),
+        pl.col("battery_load_min_v").filter(_within(7)).min().alias("battery_load_min_v_7d"),
+        pl.col("sag_excess_v").filter(_within(7)).median().alias("sag_excess_v_7d"),
+        pl.col("coil_share").filter(_within(7)).median().alias("coil_share_7d"),
+        pl.col("ambient_min_c").filter(_within(7)).min().alias("ambient_min_c_7d"),
+        pl.col("ambient_min_c").min().alias("ambient_min_c_60d"),
+        pl.col("water_min_c").min().alias("water_min_c_60d"),
+    ]
+
+
+def _valve_figures(as_of: datetime) -> list[pl.Expr]:
+    contradicted = (pl.lit(as_of) - pl.col("disagree_since_ts")).dt.total_seconds() / HOUR_S
+    return [
+        contradicted.last().alias("disagree_h"),
+        pl.col("disagree_readings").last(),
+        pl.col("closed_flow_m3").filter(_within(7)).sum().alias("closed_flow_m3_7d"),
+        pl.col("valve_fault_readings").filter(_within(7)).sum().alias("valve_fault_readings_7d"),
+        pl.col("travel_ratio").drop_nulls().tail(3).median().alias("travel_ratio"),
+        pl.col("current_ratio").drop_nulls().tail(3).median().alias("current_ratio"),
+    ]
+
+
+def _reception_figures() -> list[pl.Expr]:
+    codes = [
+        pl.col("codes").list.eval(pl.element().str.starts_with(f"{fault} ")).list.any().filter(_within(14)).sum()
+        .alias(f"{fault}_code_days_14d")
+        for fault in FAULTS
+    ]  # fmt: skip
+    return [
+        pl.max_horizontal("gap_s", "longest_gap_s").filter(_within(14)).max().truediv(HOUR_S).alias("gap_h_14d"),
+        pl.len().alias("reported_days_60d"),
+        pl.col("readings").filter(_within(7)).mean().alias("readings_7d"),
+        pl.col("readings").median().alias("readings_60d"),
+        pl.col("rssi_median_dbm").filter(_within(30)).median().alias("rssi_dbm_30d"),
+        pl.col("coverage_worst").filter(_within(30)).median().alias("coverage_30d"),
+        (pl.col("total_seq_resets").last() - pl.col("total_seq_resets").first()).alias("seq_resets_60d"),
+        pl.col("sources").filter(_within(7)).max().alias("sources_7d"),
+        *codes,
+    ]

@@ -1,0 +1,236 @@
+"""Conditions: what explains or inhibits a fault and is none itself."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from diagnostics.evidence import observation, together
+from diagnostics.features import HOUR_S, View
+from diagnostics.rules.rule import Text, fired, rule, symptom
+from diagnostics.settings import (
+    ContinuousSettings,
+    GapSettings,
+    OverlapSettings,
+    RegistersSettings,
+    ReverseSettings,
+    SourcesSettings,
+)
+
+
+@rule(
+    "exchange.registers",
+    settings=lambda settings: settings.exchange.registers,
+    source="two sequences that each run as a meter does, or a register that starts again lower, are two meters",
+    severity=3,
+    cause="installation",
+    en=Text(
+        "Two registers under one id",
+        "Two sequences of registers alternate, or the register starts again lower and stays there.",
+        "Check in the registry whether the meter was exchanged and when; bill both registers separately.",
+    ),
+    zh=Text(
+        "同一表号下有两只表",
+        "两组读数交替出现，或读数变小后不再恢复。",
+        "核对是否换表及换表日期；两只表的读数分别计费。",
+    ),
+)
+def registers(seen: View, settings: RegistersSettings) -> pl.DataFrame:
+    """Fire where registers interleave (act) or start again (watch)."""
+    told = "exchange.registers"
+    mixed = pl.col("interleaved_readings").is_not_null()
+    hits = symptom(
+        seen, mixed | pl.col("stepped"), settings.window_days,
+        readings=pl.col("interleaved_readings").sum(),
+        mixed_days=mixed.sum(),
+        offset=pl.col("interleaved_offset_m3").max(),
+        mixed_from=pl.col("interleaved_first_ts").min(),
+        mixed_until=pl.col("interleaved_last_ts").max(),
+        fell=pl.col("jump_m3").filter("stepped").max(),
+        fell_ts=pl.col("first_ts").filter("stepped").min(),
+    )  # fmt: skip
+    both = pl.col("mixed_days") > 0
+    return fired(
+        hits,
+        act=both,
+        onset=pl.coalesce("mixed_from", "fell_ts"),
+        evidence=together(
+            observation(
+                told, "interleaved_registers", pl.when(both).then("readings"), since=pl.col("mixed_from"),
+                until=pl.col("mixed_until"), window_days=settings.window_days, offset_m3=pl.col("offset"),
+            ),
+            observation(told, "register_restarted", -pl.col("fell").round(6), "m³", since=pl.col("fell_ts")),
+        ),
+        cause_confidence=pl.lit(0.7),
+    )  # fmt: skip
+
+
+@rule(
+    "communication.gap",
+    settings=lambda settings: settings.communication.gap,
+    source="what was not received says nothing of the register",
+    severity=3,
+    en=Text(
+        "Measurements are missing",
+        "A long time without a measurement, or silence up to now.",
+        "See whether neighbours are silent, too; then check signal, antenna and battery of this meter.",
+    ),
+    zh=Text(
+        "数据中断",
+        "长时间无数据，或至今失联。",
+        "先看周边表计是否同时失联；再检查该表信号、天线和电池。",
+    ),
+)
+def gap(seen: View, settings: GapSettings) -> pl.DataFrame:
+    """Fire where measurements were missing in the days before the diagnosis, or still are."""
+    told = "communication.gap"
+    recent = (pl.lit(seen.as_of) - pl.col("first_ts")).dt.total_days() < settings.window_days
+    longest = pl.max_horizontal("gap_s", "longest_gap_s").filter(recent).max() / HOUR_S
+    gaps = seen.days.group_by("meter_id", maintain_order=True).agg(
+        longest.alias("gap_h"),
+        pl.col("first_ts").filter(recent).sort_by(pl.max_horizontal("gap_s", "longest_gap_s").filter(recent)).last()
+        .alias("gap_ts"),
+    )  # fmt: skip
+    state = seen.features.select("meter_id", "silent_h", "last_ts", "usual_s")
+    limit = pl.max_horizontal(pl.lit(settings.gap_h), pl.col("usual_s") / HOUR_S * settings.intervals)
+    missing = pl.col("gap_h") >= limit
+    silent = pl.col("silent_h") >= limit
+    began = pl.when(silent).then("last_ts").otherwise(pl.col("gap_ts") - pl.duration(hours=pl.col("gap_h")))
+    return fired(
+        gaps.join(state, on="meter_id", maintain_order="left"),
+        act=pl.col("silent_h") >= pl.max_horizontal(limit, pl.lit(settings.silent_h)),
+        watch=missing.fill_null(value=False) | silent,
+        onset=began,
+        evidence=together(
+            observation(
+                told, "gap", pl.when(missing).then(pl.col("gap_h").round(1)), "h", until=pl.col("gap_ts"),
+                threshold=limit.round(1), window_days=settings.window_days,
+            ),
+            observation(
+                told, "silence", pl.when(silent).then(pl.col("silent_h").round(1)), "h", since=pl.col("last_ts"),
+                threshold=limit.round(1),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "leak.continuous",
+    settings=lambda settings: settings.leak.continuous,
+    source="makers' leak alarms: no standstill in 24 h",
+    severity=3,
+    en=Text(
+        "The register never stands still",
+        "On several days there was no interval without flow.",
+        "Tell the customer; look for a leak behind the meter.",
+    ),
+    zh=Text("疑似漏水", "连续多日全天无停走时段。", "通知用户；检查表后漏水。"),
+)
+def continuous(seen: View, settings: ContinuousSettings) -> pl.DataFrame:
+    """Say watch where the register moved in every interval of several days."""
+    runs = (
+        (pl.col("standstill_s") == 0)
+        & (pl.col("volume_readings") >= settings.readings)
+        & (pl.col("least_flow_m3h") >= settings.least_m3h)
+    )
+    hits = symptom(seen, runs, settings.window_days, least=pl.col("least_flow_m3h").min())
+    return fired(
+        hits,
+        act=pl.lit(value=False),
+        watch=pl.col("days") >= settings.days,
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                "leak.continuous", "no_standstill", pl.col("days"), "d", since=pl.col("first_ts"),
+                until=pl.col("last_ts"), threshold=float(settings.days), window_days=settings.window_days,
+                least_m3h=pl.col("least").round(4),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "backflow.reverse",
+    settings=lambda settings: settings.backflow.reverse,
+    source="a meter with a reverse register tells backflow itself",
+    severity=3,
+    en=Text(
+        "Water flows backwards",
+        "The reverse register counted.",
+        "Check the direction of installation and the check valve.",
+    ),
+    zh=Text("倒流", "反向累计量增加。", "检查安装方向及止回阀。"),
+)
+def reverse(seen: View, settings: ReverseSettings) -> pl.DataFrame:
+    """Say watch where the reverse register counted."""
+    hits = symptom(seen, pl.col("reverse_m3") > 0, settings.window_days, volume=pl.col("reverse_m3").sum())
+    return fired(
+        hits,
+        act=pl.lit(value=False),
+        watch=pl.col("days") >= settings.days,
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                "backflow.reverse", "reverse_flow", pl.col("volume").round(6), "m³", since=pl.col("first_ts"),
+                until=pl.col("last_ts"), window_days=settings.window_days, days=pl.col("days"),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "software_conflict.sources",
+    settings=lambda settings: settings.software_conflict.sources,
+    source="step 8 of the service procedure: several programs operating one meter",
+    severity=3,
+    cause="software_conflict",
+    en=Text(
+        "Several programs deliver this meter",
+        "More than one source delivered it on several days.",
+        "Find out which programs read and operate it; leave one.",
+    ),
+    zh=Text("多个程序上报同一表", "多日有一个以上来源上报该表。", "查明读取和操作该表的程序，只保留一个。"),
+)
+def sources(seen: View, settings: SourcesSettings) -> pl.DataFrame:
+    """Say watch where more than one source delivered the meter."""
+    hits = symptom(seen, pl.col("sources") > 1, settings.window_days, most=pl.col("sources").max())
+    return fired(
+        hits,
+        act=pl.lit(value=False),
+        watch=pl.col("days") >= settings.days,
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                "software_conflict.sources", "sources", pl.col("most"), since=pl.col("first_ts"),
+                until=pl.col("last_ts"), window_days=settings.window_days, days=pl.col("days"),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "clock.overlap",
+    settings=lambda settings: settings.clock.overlap,
+    source="registers that fall between measurements minutes apart: the times of two deliveries overlap",
+    severity=4,
+    en=Text(
+        "Deliveries overlap in time",
+        "On several days a register fell between two measurements much closer than the usual interval.",
+        "Check how the head-end stamps the values of a delivery, and the meter's clock.",
+    ),
+    zh=Text("上报时间重叠", "多日在远小于上报周期的间隔内读数减小。", "检查平台对批量数据的时标处理及表计时钟。"),
+)
+def overlap(seen: View, settings: OverlapSettings) -> pl.DataFrame:
+    """Say watch where backward counts lie between overlapping deliveries."""
+    hits = symptom(seen, pl.col("backward_overlaps") > 0, settings.window_days)
+    return fired(
+        hits,
+        act=pl.lit(value=False),
+        watch=pl.col("days") >= settings.days,
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                "clock.overlap", "overlapping_deliveries", pl.col("days"), "d", since=pl.col("first_ts"),
+                until=pl.col("last_ts"), threshold=float(settings.days), window_days=settings.window_days,
+            ),
+        ),
+    )  # fmt: skip

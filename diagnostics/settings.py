@@ -1,0 +1,415 @@
+"""Every threshold of the diagnosis with its unit, meaning and default; filled from the site's settings."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+Count = Annotated[int, Meta(ge=1)]
+Days = Annotated[int, Meta(ge=1, le=60)]
+
+
+class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How readings become daily rows."""
+
+    flow_limit_m3h: Annotated[
+        float,
+        Meta(description="Flow that no household meter passes; used where the registry knows no caliber [m³/h]", gt=0),
+    ] = 20.0
+    drop_m3: Annotated[
+        float,
+        Meta(description="A register that falls by more than this jumped, by less it counted backwards [m³]", gt=0),
+    ] = 1.0
+    flowing_m3h: Annotated[
+        float, Meta(description="A reported flow above this means that water flows [m³/h]", gt=0)
+    ] = 0.02
+    travel_limit_s: Annotated[
+        float, Meta(description="Time a valve has to obey a command before its state counts [s]", ge=0)
+    ] = 120.0
+    battery_base_min_days: Annotated[
+        int, Meta(description="Days before a battery's own baseline is believed [days]", ge=2, le=60)
+    ] = 7
+    battery_base_fall_v: Annotated[
+        float, Meta(description="A day further below the baseline than this does not join it [V]", gt=0)
+    ] = 0.03
+    battery_slope_v_per_c: Annotated[
+        float,
+        Meta(description="Rise of a cell's voltage per degree, until the meter's own days tell better [V/°C]", ge=0),
+    ] = 0.002
+    battery_slope_weight: Annotated[
+        float,
+        Meta(
+            description="Weight of that slope, as the sum of squared temperature differences it stands for [°C²]", gt=0
+        ),
+    ] = 2000.0
+    battery_slope_max_v_per_c: Annotated[
+        float, Meta(description="Steepest slope that a meter's own days may teach [V/°C]", gt=0)
+    ] = 0.006
+    base_days: Annotated[
+        int, Meta(description="First days with a value that make the baseline of sag, amplitude and valve [days]", ge=1)
+    ] = 14
+
+
+class CodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Codes of one family that the vendor profile translated."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 14
+    act_at_once_severity: Annotated[
+        int,
+        Meta(description="A code of this severity or worse means act when seen once; 0 switches it off", ge=0, le=4),
+    ] = 1
+    act_severity: Annotated[
+        int, Meta(description="A code of this severity or worse means act when seen on several days", ge=0, le=4)
+    ] = 2
+    act_days: Annotated[Count, Meta(description="On how many days [days]")] = 2
+
+
+class BackwardSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that counts backwards again and again."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    act_days: Annotated[Count, Meta(description="Days with backward counts that mean act [days]")] = 4
+    watch_days: Annotated[Count, Meta(description="Days with backward counts that mean watch [days]")] = 2
+    least_m3: Annotated[float, Meta(description="Smaller falls are not counted [m³]", ge=0)] = 0.0005
+
+
+class JumpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that jumps and comes back."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    act_drops: Annotated[Count, Meta(description="Jumps that mean act")] = 2
+    bits_act: Annotated[
+        bool, Meta(description="Whether one jump by a whole number of register bits means act, too")
+    ] = True
+    surge_watch: Annotated[
+        bool, Meta(description="Whether a lone increment above the flow limit that stays means watch")
+    ] = True
+
+
+class FrozenRegisterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that stands while the meter's own flow signal says that water flows."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    day_readings: Annotated[
+        Count, Meta(description="Readings of a day with flow, and no increment that day, that make a symptom")
+    ] = 6
+    act_days: Annotated[Count, Meta(description="Such days that mean act [days]")] = 2
+
+
+class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sensing amplitude against the meter's own first days."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 5
+    days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 3
+    watch_fraction: Annotated[
+        float, Meta(description="Share of the baseline below which it means watch [1]", gt=0, lt=1)
+    ] = 0.7
+    act_fraction: Annotated[
+        float, Meta(description="Share of the baseline below which it means act [1]", gt=0, lt=1)
+    ] = 0.5
+
+
+class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the sensing element (coil)."""
+
+    backward: BackwardSettings = BackwardSettings()
+    jump: JumpSettings = JumpSettings()
+    frozen: FrozenRegisterSettings = FrozenRegisterSettings()
+    signal: SignalSettings = SignalSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class PlateauSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Resting voltage that leaves the flat plateau of a lithium thionyl chloride cell."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 3
+    days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 2
+    watch_v: Annotated[
+        float, Meta(description="Fall of the daily median below its baseline, cold taken off, for watch [V]", gt=0)
+    ] = 0.05
+    act_v: Annotated[float, Meta(description="The same for act [V]", gt=0)] = 0.07
+    uncompensated_v: Annotated[
+        float, Meta(description="Added to both where the meter sends no temperature [V]", ge=0)
+    ] = 0.12
+    extrapolation_v_per_c: Annotated[
+        float, Meta(description="Added to both per degree below the coldest day of the baseline [V/°C]", ge=0)
+    ] = 0.003
+    steps: Annotated[
+        float, Meta(description="The fall must also exceed this many steps of the meter's voltage resolution [1]", ge=0)
+    ] = 1.5
+    plateau_low_v: Annotated[
+        float, Meta(description="Baselines below this are no such cell; the rule is silent [V]", gt=0)
+    ] = 3.3
+    plateau_high_v: Annotated[
+        float, Meta(description="Baselines above this are no such cell; the rule is silent [V]", gt=0)
+    ] = 3.8
+
+
+class LowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Resting voltage against its own baseline, for any kind of cell."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 3
+    days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 2
+    watch_fraction: Annotated[
+        float, Meta(description="Share of the expected voltage below which it means watch [1]", gt=0, lt=1)
+    ] = 0.9
+    act_fraction: Annotated[
+        float, Meta(description="Share of the expected voltage below which it means act [1]", gt=0, lt=1)
+    ] = 0.84
+
+
+class SagSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Sag of the voltage under load against the meter's own first days."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 5
+    days: Annotated[Count, Meta(description="Days with a deeper sag that raise the finding [days]")] = 3
+    watch_v: Annotated[float, Meta(description="Sag beyond the baseline that means watch [V]", gt=0)] = 0.25
+    act_v: Annotated[float, Meta(description="Sag beyond the baseline that means act [V]", gt=0)] = 0.45
+    cold_c: Annotated[float, Meta(description="Colder days count only with the cold allowance below [°C]")] = 5.0
+    cold_v_per_c: Annotated[float, Meta(description="Deeper sag allowed per degree below that [V/°C]", ge=0)] = 0.02
+
+
+class BatterySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the battery."""
+
+    plateau: PlateauSettings = PlateauSettings()
+    low: LowSettings = LowSettings()
+    sag: SagSettings = SagSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class DisobeyedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command that the valve never carried out."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    act_hours: Annotated[
+        float, Meta(description="Time since the state first contradicted the command that means act [h]", gt=0)
+    ] = 12.0
+    act_readings: Annotated[
+        Count, Meta(description="Days whose last state contradicts it, at least, for act [days]")
+    ] = 2
+
+
+class ClosedFlowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Water that passes a closed valve."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    day_m3: Annotated[float, Meta(description="Volume of a day that makes a symptom [m³]", gt=0)] = 0.02
+    day_intervals: Annotated[Count, Meta(description="Intervals of the day in which it must have passed")] = 2
+    act_days: Annotated[Count, Meta(description="Such days that mean act [days]")] = 2
+
+
+class ValveFaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A valve that reports the state fault."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    act_readings: Annotated[Count, Meta(description="Readings with that state that mean act")] = 2
+
+
+class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Travel time and motor current against the meter's own first movements."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 60
+    movements: Annotated[Count, Meta(description="Newest days with a movement that are compared [days]")] = 3
+    watch_ratio: Annotated[float, Meta(description="Ratio to the baseline that means watch [1]", gt=1)] = 1.5
+    act_ratio: Annotated[float, Meta(description="Ratio to the baseline that means act [1]", gt=1)] = 2.5
+    least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 3.0
+    least_current_ma: Annotated[
+        float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)
+    ] = 30.0
+
+
+class ActuatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the actuator (valve)."""
+
+    disobeyed: DisobeyedSettings = DisobeyedSettings()
+    closed_flow: ClosedFlowSettings = ClosedFlowSettings()
+    state: ValveFaultSettings = ValveFaultSettings()
+    drift: DriftSettings = DriftSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Cold, then a register that stops or an empty pipe, then thaw with high flow or silence."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    frost_c: Annotated[float, Meta(description="Air or case temperature of a frost day [°C]")] = -5.0
+    water_frost_c: Annotated[float, Meta(description="Water temperature of a frost day [°C]")] = 0.5
+    usual_m3: Annotated[
+        float, Meta(description="Daily consumption before the frost above which a standing register is odd [m³]", gt=0)
+    ] = 0.05
+    usual_share: Annotated[
+        float, Meta(description="Share of days before the frost that must have had flow [1]", gt=0, le=1)
+    ] = 0.8
+    still_days: Annotated[
+        Count, Meta(description="Days without flow from the frost on that are odd for such a meter [days]")
+    ] = 2
+    burst_m3h: Annotated[
+        float, Meta(description="Flow that never stops on a day after the frost and means burst [m³/h]", gt=0)
+    ] = 0.1
+    burst_ratio: Annotated[
+        float, Meta(description="It must also exceed the smallest flow of the days before so many times [1]", ge=1)
+    ] = 3.0
+    silent_days: Annotated[
+        float, Meta(description="Silence from the frost on that means dead after frost [days]", gt=0)
+    ] = 3.0
+
+
+class ExposureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Hard frost at the meter: a risk, never a fault."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    frost_c: Annotated[float, Meta(description="Air or case temperature of a hard frost day [°C]")] = -10.0
+    days: Annotated[Count, Meta(description="Such days that mean watch [days]")] = 2
+
+
+class LowTemperatureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for malfunction and damage by frost."""
+
+    freeze: FreezeSettings = FreezeSettings()
+    exposure: ExposureSettings = ExposureSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class RegistersSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Two registers under one id, or a register that starts again lower."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 14
+
+
+class ExchangeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition exchange."""
+
+    registers: RegistersSettings = RegistersSettings()
+
+
+class GapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Measurements that are missing."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the diagnosis [days]")] = 14
+    gap_h: Annotated[float, Meta(description="Time without a measurement that means watch [h]", gt=0)] = 24.0
+    intervals: Annotated[
+        float, Meta(description="It must also exceed so many of the meter's usual intervals [1]", ge=1)
+    ] = 3.0
+    silent_h: Annotated[float, Meta(description="Silence up to the diagnosis that means act [h]", gt=0)] = 168.0
+
+
+class CommunicationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition communication."""
+
+    gap: GapSettings = GapSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class ContinuousSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that never stands still."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    days: Annotated[Count, Meta(description="Days without standstill that mean watch [days]")] = 3
+    readings: Annotated[Count, Meta(description="Registers a day needs to tell")] = 18
+    least_m3h: Annotated[float, Meta(description="Smallest flow that counts as never standing still [m³/h]", gt=0)] = (
+        0.002
+    )
+
+
+class LeakSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition leak."""
+
+    continuous: ContinuousSettings = ContinuousSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class ReverseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A reverse register that counts."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    days: Annotated[Count, Meta(description="Days with reverse flow that mean watch [days]")] = 1
+
+
+class BackflowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition backflow."""
+
+    reverse: ReverseSettings = ReverseSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class SourcesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Several programs that deliver one meter."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    days: Annotated[Count, Meta(description="Days with more than one source that mean watch [days]")] = 2
+
+
+class SoftwareConflictSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition software_conflict."""
+
+    sources: SourcesSettings = SourcesSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class OverlapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Deliveries whose measuring times overlap with older values."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    days: Annotated[Count, Meta(description="Days with such deliveries that mean watch [days]")] = 4
+
+
+class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition clock."""
+
+    overlap: OverlapSettings = OverlapSettings()
+    codes: CodeSettings = CodeSettings()
+
+
+class ConditionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for a condition that only codes tell."""
+
+    codes: CodeSettings = CodeSettings()
+
+
+class ClearingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When a finding whose symptom is gone is over."""
+
+    days: Annotated[int, Meta(description="Days without symptom until clearing is complete [days]", ge=1)] = 7
+
+
+class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """All rules, as ``[rules.FAULT.RULE]`` and ``[rules.CONDITION.RULE]``."""
+
+    coil: CoilSettings = CoilSettings()
+    battery: BatterySettings = BatterySettings()
+    actuator: ActuatorSettings = ActuatorSettings()
+    low_temperature: LowTemperatureSettings = LowTemperatureSettings()
+    leak: LeakSettings = LeakSettings()
+    backflow: BackflowSettings = BackflowSettings()
+    tamper: ConditionSettings = ConditionSettings()
+    communication: CommunicationSettings = CommunicationSettings()
+    clock: ClockSettings = ClockSettings()
+    software_conflict: SoftwareConflictSettings = SoftwareConflictSettings()
+    empty_pipe: ConditionSettings = ConditionSettings()
+    exchange: ExchangeSettings = ExchangeSettings()
+    memory: ConditionSettings = ConditionSettings()
+    credit: ConditionSettings = ConditionSettings()
+    high_flow: ConditionSettings = ConditionSettings()
+    clearing: ClearingSettings = ClearingSettings()
