@@ -26,7 +26,7 @@ format: $(STAMP)
 	$(BIN)/ruff check --fix .
 
 bench: $(STAMP)
-	$(BIN)/python -m benchmarks
+	$(BIN)/python -m benchmarks $(if $(SMOKE),--smoke)
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --outdir dist .

@@ -16,7 +16,8 @@ from rich.text import Text
 from lake.vocabulary import QUARANTINE_REASONS
 from metriage.doctor import Check
 
-console = Console()
+# Piped into a file or another program there is no window to fit; narrow tables would only break words.
+console = Console(width=None if sys.stdout.isatty() else 160)
 
 
 def print_account(document: dict[str, Any]) -> None:
@@ -96,8 +97,8 @@ def backtest_progress(*, quiet: bool, total: int) -> Iterator[Callable[[Any], No
 def print_tickets(rows: Sequence[Mapping[str, Any]]) -> None:
     """Print tickets as a table."""
     table = Table(title="Tickets", title_justify="left")
-    for name in ("ticket", "priority", "state", "meter", "fault", "cause", "first seen", "last seen", "count"):
-        table.add_column(name)
+    for name in ("ticket", "prio", "state", "meter", "fault", "cause", "first", "last", "n"):
+        table.add_column(name, overflow="fold")
     for row in rows:
         cells = (
             row["ticket_id"],

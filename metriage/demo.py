@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import paho.mqtt.client as mqtt
+import polars as pl
 from paho.mqtt.enums import CallbackAPIVersion
-from rich.console import Console
 from rich.panel import Panel
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -25,9 +25,10 @@ from rich.text import Text
 
 from ingest.account import State
 from lake.errors import BrokerError, MetriageError, UsageError
-from lake.schemas import FINDINGS
+from lake.schemas import FINDINGS, READINGS
 from lake.tables import Lake
 from metriage.accounts import account
+from metriage.console import console
 from metriage.diagnosing import diagnose_site
 from metriage.findings_pictures import draw_findings
 from metriage.samples import ALICANTE_TOPIC, CELL_TOPIC, sample_messages
@@ -96,8 +97,6 @@ secret_file = "inbox.secret"
 allow_private = true
 """
 
-console = Console()
-
 
 def run_demo(folder: Path) -> int:
     """Run the demonstration in `folder` and print what came of it.
@@ -121,9 +120,14 @@ def run_demo(folder: Path) -> int:
         sent = _replay(site, port)
         diagnoses = _diagnose(site)
         document = account(site)
-        pictures = draw_findings(site, _acted(site))
+        acted, ended = _acted(site)
+        pictures = draw_findings(site, acted)
         arrived = len(inbox.events)
-    _report(site, document, sent, diagnoses, pictures, arrived, time.monotonic() - began)
+    console.print(_found_table(acted, pictures))
+    if ended:
+        console.print(f"{ended} more meters are found silent where their cut of the recording ends.")
+    console.print(_closing_table(site, document, sent, diagnoses, arrived, time.monotonic() - began))
+    console.print(Panel(_next_steps(folder), title="Try next", title_align="left"))
     messages = document["messages"]
     return 0 if messages["received"] == sent and not messages["pending"] and diagnoses["undelivered"] == 0 else 1
 
@@ -245,36 +249,31 @@ def _diagnose(site: Site) -> dict[str, int]:
     return totals
 
 
-def _acted(site: Site) -> list[dict[str, Any]]:
-    """Return the first finding to act on of each meter and fault or condition."""
-    rows = Lake(site.folder / "lake").read(FINDINGS).sort("as_of")
+def _acted(site: Site) -> tuple[list[dict[str, Any]], int]:
+    """Return the first finding to act on of each meter and fault or condition, and how many were left out.
+
+    Left out are the silences that begin where a meter's cut of the recording ends: true, but of no interest.
+    """
+    lake = Lake(site.folder / "lake")
+    last = dict(lake.scan(READINGS).group_by("meter_id").agg(pl.col("ts").max()).collect().iter_rows())
     first: dict[tuple[str, str], dict[str, Any]] = {}
-    for row in rows.iter_rows(named=True):
+    for row in lake.read(FINDINGS).sort("as_of").iter_rows(named=True):
         if row["verdict"] == "act":
             first.setdefault((row["meter_id"], row["fault"]), row)
-    return list(first.values())
+    kept = [row for row in first.values() if row["fault"] != "communication" or row["onset"] < last[row["meter_id"]]]
+    return kept, len(first) - len(kept)
 
 
-def _report(
-    site: Site,
-    document: dict[str, Any],
-    sent: int,
-    totals: dict[str, int],
-    pictures: list[Path],
-    arrived: int,
-    seconds: float,
-) -> None:
-    found = Table(title="Found, to act on", title_justify="left")
-    for name in ("meter", "what", "cause", "since", "picture of why"):
-        found.add_column(name)
-    for row, picture in zip(_acted(site), pictures, strict=True):
+def _found_table(acted: list[dict[str, Any]], pictures: list[Path]) -> Table:
+    table = Table(title="Found, to act on", title_justify="left")
+    for name in ("meter", "what", "cause", "since", "picture"):
+        table.add_column(name)
+    for row, picture in zip(acted, pictures, strict=True):
         what = row["fault"] if row["kind"] == "fault" else f"{row['fault']} (condition)"
         since = f"{row['onset']:%Y-%m-%d}" if row["onset"] else ""
-        cells = (_short(row["meter_id"]), what, row["cause"] or "", since, picture.name)
-        found.add_row(*(Text(cell) for cell in cells))
-    console.print(found)
-    console.print(_closing_table(site, document, sent, totals, arrived, seconds))
-    console.print(Panel(_next_steps(site), title="Try next", title_align="left"))
+        cells = (_short(row["meter_id"]), what, row["cause"] or "", since, _short(picture.name))
+        table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+    return table
 
 
 def _closing_table(
@@ -284,35 +283,34 @@ def _closing_table(
     table = Table(title=f"The line, in {seconds:.0f} s", title_justify="left")
     for name in ("step", "what", "where"):
         table.add_column(name)
-    lake = site.folder / "lake"
+    folder = site.folder.name
     table.add_row("published", f"{sent:,} messages over MQTT", "data/samples")
     table.add_row("received", f"{messages['received']:,} messages, {readings['received']:,} readings", "")
     table.add_row(
         "stored",
         f"{readings['stored']:,} readings; {readings['duplicate']:,} duplicate, "
         f"{readings['quarantined']:,} quarantined, {readings['pending']:,} pending",
-        str(lake / "readings"),
+        f"{folder}/lake/readings",
     )
-    table.add_row("profiled", f"{totals['days']:,} meter-days", str(lake / "daily"))
-    table.add_row("diagnosed", f"as of {', '.join(f'{moment:%Y-%m-%d}' for moment in AS_OF)}", str(lake / "findings"))
-    table.add_row("tickets", f"{totals['opened']} opened", str(site.database))
+    table.add_row("profiled", f"{totals['days']:,} meter-days", f"{folder}/lake/daily")
     table.add_row(
-        "delivered", f"{totals['delivered']} signed events, {arrived} in the inbox", str(site.folder / "inbox")
+        "diagnosed", f"as of {', '.join(f'{moment:%Y-%m-%d}' for moment in AS_OF)}", f"{folder}/lake/findings"
     )
-    table.add_row("pictures", "one a finding", str(site.reports))
+    table.add_row("tickets", f"{totals['opened']} opened", f"{folder}/metriage.db")
+    table.add_row("delivered", f"{totals['delivered']} signed events, {arrived} in the inbox", f"{folder}/inbox")
+    table.add_row("pictures", "one a finding", f"{folder}/reports/*.png")
     return table
 
 
-def _next_steps(site: Site) -> str:
-    folder = site.folder
+def _next_steps(folder: Path) -> str:
     return (
         f"metriage tickets list --dir {folder}\n"
         f"metriage tickets explain 1 --dir {folder}\n"
         f"metriage status --dir {folder}\n"
-        "notebooks/first_look.ipynb              the same lake from a notebook\n"
-        "metriage init DIR                       a site for your own broker and webhook"
+        "notebooks/first_look.ipynb   (the same lake from a notebook)\n"
+        "metriage init DIR            (a site for your own broker and webhook)"
     )
 
 
-def _short(meter_id: str) -> str:
-    return meter_id if len(meter_id) <= 24 else f"{meter_id[:8]}…"
+def _short(name: str) -> str:
+    return name if len(name) <= 26 or console.width > 120 else f"{name[:8]}…"

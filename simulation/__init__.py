@@ -1,0 +1,1 @@
+"""Synthetic meters from physics; everything made here is marked synthetic."""

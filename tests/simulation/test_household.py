@@ -1,0 +1,28 @@
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import numpy as np
+import pytest
+
+from simulation.household import Household, hourly_demand
+from simulation.weather import local_hours
+
+HOURS = local_hours(date(2016, 11, 1), 200, ZoneInfo("Asia/Shanghai"))
+
+
+def test_hourly_demand_mean_of_many_days() -> None:
+    """Over many days a household draws what its persons use."""
+    demand = hourly_demand(HOURS, Household(people=3, litres_per_person_day=100), np.random.default_rng(5))
+
+    assert pytest.approx(0.3, rel=0.05) == demand.sum() / 200
+    assert (demand >= 0).all()
+
+
+def test_hourly_demand_away() -> None:
+    """Nobody at home draws nothing."""
+    absence = (date(2016, 11, 5), date(2016, 11, 9))
+    demand = hourly_demand(HOURS, Household(away=(absence,)), np.random.default_rng(5))
+    away = np.array([absence[0] <= h.date() <= absence[1] for h in HOURS])
+
+    assert demand[away].sum() == 0
+    assert demand[~away].sum() > 0
