@@ -1,0 +1,1 @@
+"""Benchmarks: each compares with something real in the same run and reports ratios and memory."""

@@ -1,0 +1,24 @@
+"""``python -m benchmarks [--smoke] [NAME ...]``: run the benchmarks, or each once on little data."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+
+NAMES = ("files_to_lake", "daily_profile")
+
+
+def main() -> None:
+    """Run what the command line names."""
+    parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
+    parser.add_argument("--smoke", action="store_true", help="little data, one run: only that they still work")
+    arguments = parser.parse_args()
+    for name in arguments.names or NAMES:
+        print(f"\n{name}")
+        for line in import_module(f"benchmarks.{name}").run(smoke=arguments.smoke):
+            print(f"  {line}")
+
+
+if __name__ == "__main__":
+    main()
