@@ -79,7 +79,8 @@ class Lake:
 
     def exists(self, table: TableSchema) -> bool:
         """Tell whether anything was ever appended to `table`."""
-        return (self.path(table) / "_delta_log").is_dir()
+        log = self.path(table) / "_delta_log"
+        return table.name in self._handles or any(log.glob("0*"))  # a crash may leave an empty folder
 
     def append(
         self,
@@ -142,7 +143,6 @@ class Lake:
         positions: Collection[Position],
         metadata: Mapping[str, str] | None,
     ) -> None:
-        log = self.path(table) / "_delta_log"
         before = int(handle.version())
         try:
             handle.create_write_transaction(
@@ -157,10 +157,31 @@ class Lake:
                 post_commithook_properties=PostCommitHookProperties(create_checkpoint=True),
             )
             handle.update_incremental()
+            # Other writers may have committed in between: their entries come before ours and must be on the disk too.
+            self._sync_log(table, before + 1, int(handle.version()))
         except (DeltaError, OSError) as error:
             raise LakeError(f"table {table.name} in {self.folder}: {error}") from error
-        # Other writers may have committed in between: their entries come before ours and must be on the disk too.
-        sync_files(log / f"{version:020d}.json" for version in range(before + 1, int(handle.version()) + 1))
+
+    def _sync_log(self, table: TableSchema, first: int, last: int) -> None:
+        log = self.path(table) / "_delta_log"
+        entries = [log / f"{version:020d}.json" for version in range(first, last + 1)]
+        checkpoints = [entry.with_suffix(".checkpoint.parquet") for entry in entries]
+        written = [file for file in checkpoints if file.exists()]
+        sync_files([*entries, *written, *([log / "_last_checkpoint"] if written else [])])
+
+    def sync(self, table: TableSchema) -> None:
+        """Flush the newest commit of `table`, which a writer that was killed may have left unflushed.
+
+        Raises
+        ------
+        LakeError
+            The disk refuses.
+        """
+        version = self.version(table)
+        try:
+            self._sync_log(table, version, version)
+        except OSError as error:
+            raise LakeError(f"table {table.name} in {self.folder}: {error}") from error
 
     def _write_file(self, table: TableSchema, part: pl.DataFrame, partition: Mapping[str, str]) -> AddAction:
         name = "/".join([*(f"{key}={value}" for key, value in partition.items()), f"part-{uuid.uuid4()}.parquet"])
@@ -168,7 +189,11 @@ class Lake:
         if not file.parent.is_dir():
             file.parent.mkdir(parents=True)
             sync_path(file.parent.parent)
-        part.write_parquet(file, compression="zstd", statistics=True)
+        try:
+            part.write_parquet(file, compression="zstd", statistics=True)
+        except (OSError, pl.exceptions.PolarsError):
+            file.unlink(missing_ok=True)
+            raise
         stats = json.dumps(_statistics(part))
         return AddAction(name, file.stat().st_size, dict(partition), time.time_ns() // 1_000_000, True, stats)
 

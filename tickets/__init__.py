@@ -1,0 +1,1 @@
+"""Findings to incidents, incidents to the outbox, the outbox to a receiver."""
