@@ -149,6 +149,7 @@ def drift(seen: View, settings: DriftSettings) -> pl.DataFrame:
         pl.len().alias("movements"),
         _risen("travel_ratio", "valve_travel_median_s", "travel_base_s", settings.least_travel_s).alias("travel"),
         _risen("current_ratio", "valve_current_max_ma", "current_base_ma", settings.least_current_ma).alias("current"),
+        pl.col("current_ratio").median().alias("effort"),
         pl.col("valve_travel_median_s").median().alias("travel_s"),
         pl.col("valve_current_max_ma").median().alias("current_ma"),
         pl.col("first_ts").min(),
@@ -171,7 +172,9 @@ def drift(seen: View, settings: DriftSettings) -> pl.DataFrame:
                 until=pl.col("last_ts"), threshold=settings.watch_ratio, current_ma=pl.col("current_ma").round(0),
             ),
         ),
-        cause_confidence=pl.lit(SEDIMENT_CONFIDENCE),
+        # Grit makes the motor work; one that runs long at less current turns freely, and nothing here says why.
+        cause=pl.when(pl.col("effort") < 1).then(pl.lit("unknown")).otherwise(pl.lit("sediment")),
+        cause_confidence=pl.when(pl.col("effort") < 1).then(None).otherwise(SEDIMENT_CONFIDENCE),
     )  # fmt: skip
 
 

@@ -90,6 +90,18 @@ def test_travel_time_and_current_that_rise_are_sediment() -> None:
     assert (row["verdict"], row["cause"], row["rules"]) == ("watch", "sediment", ["actuator.drift"])
 
 
+def test_longer_travel_at_less_current_has_no_known_cause() -> None:
+    """A motor that turns freely does not work against grit."""
+    daily = hourly(
+        valve_travel_s=[5.0 if hour < 24 * 20 else 20.0 for hour in range(24 * 30)],
+        valve_current_ma=[60.0 if hour < 24 * 20 else 30.0 for hour in range(24 * 30)],
+    )
+
+    row = judged(daily)["actuator"]
+
+    assert (row["verdict"], row["cause"], row["cause_confidence"]) == ("act", "unknown", None)
+
+
 def test_worst_code_is_act_at_once_milder_ones_on_the_second_day() -> None:
     """A stall code of severity 1 needs no second."""
     seen = readings({"ts": [START, START + timedelta(days=1)], "valve_state": ["open", "open"]})
