@@ -102,14 +102,15 @@ class DiagnosisLine:
             DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_VERSION, version)]
         )
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
+        previous = self._previous(before)
         findings = diagnose(
-            self._recent_days(as_of),
+            self._recent_days(as_of, before, previous),
             as_of=as_of,
             diagnosis_id=name,
             mode=self._mode,
             settings=self._settings.rules,
             language=self._settings.site.language,
-            previous=self._previous(before),
+            previous=previous,
         )
         if findings.height:
             self._work.append(FINDINGS, findings)
@@ -179,15 +180,19 @@ class DiagnosisLine:
         older = self._work.read(DAILY, end=first - timedelta(days=WINDOW_DAYS), meters=rest)
         return pl.concat([near, _newest(older).group_by("meter_id").tail(1).select(near.columns)])
 
-    def _recent_days(self, as_of: datetime) -> pl.DataFrame:
-        """Return the rows of the window, and the newest row of each meter that has none there."""
+    def _recent_days(self, as_of: datetime, before: datetime | None, previous: pl.DataFrame) -> pl.DataFrame:
+        """Return the rows of the window, and the newest row of each silent meter that has none there."""
         start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
         near = _newest(self._work.read(DAILY, start=start))
-        older = self._work.scan(DAILY, end=start)
-        silent = older.join(near.select("meter_id").unique().lazy(), on="meter_id", how="anti").collect()
-        if silent.is_empty():
+        present = near.select("meter_id").unique()
+        silent = None
+        if before is not None and as_of - before < timedelta(days=WINDOW_DAYS):
+            # A meter that fell silent since was in the window of the last step, so it stands in its findings.
+            silent = previous.join(present, on="meter_id", how="anti")["meter_id"].unique().to_list()
+        if silent is not None and not silent:
             return near
-        return pl.concat([near, _newest(silent).group_by("meter_id").tail(1).select(near.columns)])
+        older = self._work.scan(DAILY, end=start, meters=silent).join(present.lazy(), on="meter_id", how="anti")
+        return pl.concat([near, _newest(older.collect()).group_by("meter_id").tail(1).select(near.columns)])
 
     def _previous(self, before: datetime | None) -> pl.DataFrame:
         """Return the findings of the last diagnosis; open ones are written again by every diagnosis."""
