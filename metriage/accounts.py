@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
+from ingest.account import FILE as STATE
 from ingest.account import OUTCOMES, State, Tally
 from ingest.decoding import MessageDecoder
 from ingest.local_time import LocalClock
+from ingest.spool import FILE as SPOOL
 from ingest.spool import Spool
+from lake.errors import SpoolError
 from metriage.site import Site
 
 _CHUNK = 10_000
@@ -20,23 +24,42 @@ def account(site: Site) -> dict[str, Any]:
 
     ``received = stored + duplicate + quarantined + pending`` holds for messages and for readings; what waits is decoded
     once to count its readings.
+
+    Raises
+    ------
+    SpoolError
+        The spool cannot be read.
     """
     folder = site.folder / "spool"
-    if not (folder / "state.db").exists():
+    names = _files(folder)
+    if SPOOL not in names:
         return _shape(Tally(), 0, 0, None)
+    if STATE not in names:  # the daemon has just begun; its lake writer makes that file
+        with Spool(folder, read_only=True) as spool:
+            received = spool.last_position()
+            return _shape(Tally(), received, _pending_readings(site, spool, {}, 0, received), spool.oldest_received(0))
     with Spool(folder, read_only=True) as spool, State(folder, read_only=True) as state:
         while True:
             position, tally = state.tally()
             received = spool.last_position()
-            readings = _pending_readings(site, spool, state, position, received)
+            readings = _pending_readings(site, spool, state.clock_state(), position, received)
             oldest = spool.oldest_received(position)
             if state.position() == position:  # no batch was completed while we counted
                 return _shape(tally, received - position, readings, oldest)
 
 
-def _pending_readings(site: Site, spool: Spool, state: State, position: int, until: int) -> int:
+def _files(folder: Path) -> set[str]:
+    try:
+        return {file.name for file in folder.iterdir()}
+    except FileNotFoundError:
+        return set()
+    except OSError as error:
+        raise SpoolError(f"the spool in {folder} cannot be read: {error.strerror or error}") from error
+
+
+def _pending_readings(site: Site, spool: Spool, clock_state: dict[str, Any], position: int, until: int) -> int:
     settings = site.writer_settings
-    clock = LocalClock(state.clock_state())
+    clock = LocalClock(clock_state)
     decoder = MessageDecoder(settings.codecs, settings.ingest.max_message_bytes, clock, lambda: time.time_ns() // 1000)
     count = 0
     while position < until:

@@ -12,19 +12,45 @@ import typer
 
 from ingest.log_format import configure_logging
 from lake.errors import UsageError
-from metriage.options import INCOMPLETE, AsOf, Dir, Json, emit, parse_as_of, parse_duration, reporting
+from metriage import __version__, labels
+from metriage.labels import word
+from metriage.options import (
+    INCOMPLETE,
+    AsOf,
+    Dir,
+    Json,
+    emit,
+    parse_as_of,
+    parse_duration,
+    reporting,
+    with_evidence,
+)
 from metriage.site import Site, open_site
 from metriage.ticket_commands import tickets
 
 app = typer.Typer(
     name="metriage",
-    help="Water-meter telemetry to tickets: listen, keep, diagnose, triage.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
 app.add_typer(tickets, name="tickets")
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"metriage {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def common(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Water-meter telemetry to tickets: listen, keep, diagnose, triage."""
 
 
 @app.command()
@@ -60,9 +86,9 @@ def ingest(
         list[Path] | None, typer.Option("--from", metavar="FILE", help="Read these files instead of the brokers.")
     ] = None,
     more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files after --from.")] = None,
-    codec: Annotated[str, typer.Option("--codec", help='"native" or a [codecs.NAME] table.')] = "native",
+    codec: Annotated[str, typer.Option("--codec", help='"native", or the NAME of a table codecs.NAME.')] = "native",
     source: Annotated[
-        str | None, typer.Option("--source", help="Source name of the readings. [default: the codec's]")
+        str | None, typer.Option("--source", help="Source name of the readings; default: the codec's.")
     ] = None,
     as_json: Json = False,
 ) -> int:
@@ -133,7 +159,7 @@ def diagnose(
     as_json: Json = False,
 ) -> None:
     """Find faults and conditions from what was received by a time."""
-    from metriage.console import print_findings  # noqa: PLC0415
+    from metriage.console import print_findings, say  # noqa: PLC0415
     from metriage.diagnosing import diagnose_site  # noqa: PLC0415
     from metriage.findings_pictures import draw_findings  # noqa: PLC0415
 
@@ -144,12 +170,20 @@ def diagnose(
     rows = diagnosis.findings.to_dicts()
     drawn = draw_findings(site, rows) if pictures else []
     if as_json:
-        emit({"diagnosis_id": diagnosis.diagnosis_id, "as_of": diagnosis.as_of, "findings": rows, "pictures": drawn})
+        emit(
+            {
+                "diagnosis_id": diagnosis.diagnosis_id,
+                "as_of": diagnosis.as_of,
+                "findings": with_evidence(rows),
+                "pictures": drawn,
+            }
+        )
         return
-    print_findings(rows)
-    typer.echo(f"as of {moment:%Y-%m-%d %H:%M} UTC: {len(rows)} findings, {diagnosis.days} days profiled")
+    language = site.settings.site.language
+    print_findings(rows, language)
+    say(word("as_of", language).format(labels.moment(moment), diagnosis.days))
     for file in drawn:
-        typer.echo(f"picture: {file}")
+        typer.echo(f"{word('picture', language)}: {file}")
 
 
 @app.command()
@@ -162,7 +196,7 @@ def backtest(
     as_json: Json = False,
 ) -> None:
     """Replay production's own steps in the order of receipt."""
-    from metriage.console import backtest_progress, print_findings  # noqa: PLC0415
+    from metriage.console import backtest_progress, print_findings, say  # noqa: PLC0415
     from metriage.diagnosing import backtest_site  # noqa: PLC0415
 
     site = open_site(folder)
@@ -173,11 +207,13 @@ def backtest(
         findings = backtest_site(site, first, last, step, progress)
     rows = findings.to_dicts()
     if as_json:
-        emit({"findings": rows})
+        emit({"findings": with_evidence(rows)})
         return
     latest = {(row["meter_id"], row["fault"], row["verdict"]): row for row in rows}
-    print_findings(list(latest.values()))
-    typer.echo(f"{len(rows)} findings over all steps, with mode = backtest in lake/findings")
+    language = site.settings.site.language
+    print_findings(list(latest.values()), language)
+    if rows:
+        say(word("backtest", language).format(len(rows)))
 
 
 @app.command()

@@ -112,7 +112,11 @@ def run_demo(folder: Path) -> int:
         `folder` holds something that is not an earlier demonstration.
     """
     began = time.monotonic()
-    _prepare(folder)
+    folder = folder.resolve()
+    try:
+        _prepare(folder)
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be used: {error.strerror or error}; choose another --dir") from error
     secret = Secret.create()
     with Inbox(secret, folder / "inbox") as inbox, _broker() as port:
         _write_settings(folder, port, inbox.url, secret)
@@ -133,7 +137,9 @@ def run_demo(folder: Path) -> int:
 
 
 def _prepare(folder: Path) -> None:
-    if folder.exists() and any(folder.iterdir()):
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is no folder; choose another --dir")
+    if folder.is_dir() and any(folder.iterdir()):
         if not (folder / _MARK).exists():
             raise UsageError(f"{folder} holds something that is no earlier demonstration; choose another --dir")
         shutil.rmtree(folder)

@@ -6,6 +6,7 @@ This is where tables are read and written; what is computed from them is :mod:`d
 from __future__ import annotations
 
 import tempfile
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,11 +73,14 @@ class DiagnosisLine:
         Zone, language, thresholds.
     mode : {"live", "backtest"}
         Written into every finding.
+    told : Lake, optional
+        Where the findings of earlier diagnoses are; `work` when left out.
     """
 
-    def __init__(self, source: Lake, work: Lake, settings: Settings, mode: Mode) -> None:
+    def __init__(self, source: Lake, work: Lake, settings: Settings, mode: Mode, told: Lake | None = None) -> None:
         self._source = source
         self._work = work
+        self._told = told or work
         self._settings = settings
         self._mode = mode
         self._zone = settings.site.timezone
@@ -87,13 +91,23 @@ class DiagnosisLine:
         position = self._work.position(DAILY, _SEEN_UNTIL)
         return _EPOCH + position * _MICROSECOND if position else None
 
+    def can_step(self, as_of: datetime) -> bool:
+        """Tell whether the daily rows can be brought up to `as_of`.
+
+        They cannot go back, nor take up readings that came too late for an as-of time they already have.
+        """
+        before = self.seen_until
+        if before is None or as_of > before:
+            return True
+        return as_of == before and self._arrived(before, as_of).is_empty()
+
     def step(self, as_of: datetime) -> Diagnosis:
         """Bring the daily rows up to `as_of` and diagnose.
 
         Parameters
         ----------
         as_of : datetime
-            Not before the last step's (UTC).
+            One that :meth:`can_step` allows (UTC).
         """
         before = self.seen_until
         version = self._source.version(READINGS)
@@ -101,10 +115,12 @@ class DiagnosisLine:
         self._work.append(
             DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_VERSION, version)]
         )
-        name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{uuid.uuid4().hex[:8]}"
-        previous = self._previous(before)
+        # The clock in it puts diagnoses of the same as-of time in order.
+        name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
+        last = None if before == as_of else before
+        previous = self._previous(last, as_of)
         findings = diagnose(
-            self._recent_days(as_of, before, previous),
+            self._recent_days(as_of, last, previous),
             as_of=as_of,
             diagnosis_id=name,
             mode=self._mode,
@@ -194,26 +210,31 @@ class DiagnosisLine:
         older = self._work.scan(DAILY, end=start, meters=silent).join(present.lazy(), on="meter_id", how="anti")
         return pl.concat([near, _newest(older.collect()).group_by("meter_id").tail(1).select(near.columns)])
 
-    def _previous(self, before: datetime | None) -> pl.DataFrame:
-        """Return the findings of the last diagnosis; open ones are written again by every diagnosis."""
-        if before is None:
+    def _previous(self, last: datetime | None, as_of: datetime) -> pl.DataFrame:
+        """Return the findings of the diagnosis before `as_of`, at `last` where that is known.
+
+        Every diagnosis writes the open ones again, so that one is enough.
+        """
+        rows = self._told.scan(FINDINGS, start=last, end=as_of).filter(pl.col("mode") == self._mode)
+        newest = rows.select("as_of", "diagnosis_id").sort("as_of", "diagnosis_id").tail(1).collect()
+        if newest.is_empty():
             return FINDINGS.empty()
-        rows = self._work.scan(FINDINGS, start=before, end=before + _MICROSECOND)
-        return rows.filter(pl.col("mode") == self._mode).collect()
+        moment, name = newest.row(0)
+        return rows.filter(pl.col("as_of") == moment, pl.col("diagnosis_id") == name).collect()
 
 
 def diagnose_site(site: Site, as_of: datetime) -> Diagnosis:
     """Diagnose a site as of a time; the findings are in its lake when this returns.
 
-    A time before the last diagnosis is looked at apart, from the readings received by then.
+    A time before the last diagnosis, or its own again after files with earlier readings were imported, is looked at
+    apart, from all readings received by then.
     """
     lake = Lake(site.folder / "lake")
     line = DiagnosisLine(lake, lake, site.settings, "live")
-    seen = line.seen_until
-    if seen is None or as_of >= seen:
+    if line.can_step(as_of):
         return line.step(as_of)
     with tempfile.TemporaryDirectory(prefix="metriage-") as folder:
-        apart = DiagnosisLine(lake, Lake(Path(folder)), site.settings, "live").step(as_of)
+        apart = DiagnosisLine(lake, Lake(Path(folder)), site.settings, "live", told=lake).step(as_of)
     if apart.findings.height:
         lake.append(FINDINGS, apart.findings)
     return apart

@@ -13,7 +13,7 @@ from typing import Literal
 
 from ingest.probe import BrokerView, look_at_broker
 from ingest.settings import BrokerSettings
-from lake.errors import MetriageError, SettingsError, SiteLockedError
+from lake.errors import MetriageError, SettingsError, SiteFolderError, SiteLockedError
 from metriage.accounts import account
 from metriage.site import Site
 from tickets.delivery import check_webhook
@@ -88,9 +88,15 @@ def _clock() -> Iterator[Check]:
 
 def _disk(site: Site) -> Iterator[Check]:
     for folder in (site.folder / "spool", site.folder / "lake"):
-        folder.mkdir(exist_ok=True)
-        free = shutil.disk_usage(folder).free
-        seconds = _sync_time(folder)
+        try:
+            folder.mkdir(exist_ok=True)
+            free = shutil.disk_usage(folder).free
+            seconds = _sync_time(folder)
+        except OSError as error:
+            yield Check(
+                "problem", f"disk {folder.name}/", f"cannot be written: {error.strerror or error}; see {folder}"
+            )
+            continue
         level: Level = "ok"
         text = f"{free / 1e9:.1f} GB free, one fsync takes {seconds * 1000:.1f} ms"
         if free < site.settings.ingest.min_free_bytes:
@@ -119,6 +125,8 @@ def _daemon(site: Site) -> Iterator[Check]:
             yield Check("ok", "daemon", "not running (start it with `metriage ingest`)")
     except SiteLockedError as error:
         yield Check("ok", "daemon", f"running: {error}")
+    except SiteFolderError as error:
+        yield Check("problem", "daemon", str(error))
 
 
 def _lake(site: Site) -> Iterator[Check]:

@@ -14,6 +14,7 @@ from lake.schemas import DAILY, FINDINGS, READINGS
 from lake.tables import Lake
 from metriage.pictures import finding_picture
 from metriage.site import Site
+from tickets.store import Ticket
 
 _BEFORE = timedelta(days=60)
 
@@ -23,12 +24,12 @@ def draw_findings(site: Site, findings: Iterable[Mapping[str, Any]]) -> list[Pat
     return [_draw(site, finding) for finding in findings if finding["verdict"] == "act"]
 
 
-def draw_ticket(site: Site, ticket: Mapping[str, Any]) -> Path | None:
+def draw_ticket(site: Site, ticket: Ticket) -> Path | None:
     """Draw the newest finding to act on behind a ticket; None where the lake has none."""
     rows = (
         Lake(site.folder / "lake")
-        .scan(FINDINGS, meters=[ticket["meter_id"]] if ticket["meter_id"] else None)
-        .filter(pl.col("fault") == ticket["fault"], pl.col("verdict") == "act", pl.col("mode").is_in(["live", "hot"]))
+        .scan(FINDINGS, meters=[ticket.meter_id] if ticket.meter_id else None)
+        .filter(pl.col("fault") == ticket.fault, pl.col("verdict") == "act", pl.col("mode").is_in(["live", "hot"]))
         .sort("as_of")
         .tail(1)
         .collect()
@@ -43,7 +44,11 @@ def _draw(site: Site, finding: Mapping[str, Any]) -> Path:
     start = _start(finding["onset"], newest, as_of)
     readings = lake.read(READINGS, start=start, meters=[meter], received_by=as_of)
     days = lake.read(DAILY, start=start.date(), meters=[meter])
-    days = days.filter(pl.col("as_of") <= as_of).unique(["meter_id", "day"], keep="last", maintain_order=True)
+    # A time diagnosed apart, before the last diagnosis, has no daily rows of its own in the lake.
+    seen = days.filter(pl.col("as_of") <= as_of)
+    days = (seen if seen.height else days.filter(pl.col("day") < as_of.date())).unique(
+        ["meter_id", "day"], keep="last", maintain_order=True
+    )
     name = re.sub(r"[^A-Za-z0-9._-]", "_", meter)
     file = site.reports / f"{name}-{finding['fault']}-{as_of:%Y%m%d}.png"
     settings = site.settings.site

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
@@ -13,6 +15,7 @@ from msgspec import Meta
 from diagnostics.settings import ProfileSettings, RuleSettings
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, check_zone
 from lake.errors import SettingsError
+from metriage.definitions import description, fields, is_table, item_type, summary, words
 from tickets.settings import TicketSettings, WebhookSettings, check_tickets, check_webhooks
 
 FILE = "metriage.toml"
@@ -59,7 +62,7 @@ def load_settings(file: Path) -> Settings:
         settings = msgspec.convert(plain, Settings)
         check_settings(settings)
     except msgspec.ValidationError as error:
-        raise _explained(error, file) from error
+        raise _explained(error, plain, file) from error
     except SettingsError as error:
         message = str(error).removeprefix(f"{error.key}:").strip()
         raise SettingsError(message, key=error.key, file=str(file)) from error
@@ -82,6 +85,7 @@ def check_settings(settings: Settings) -> None:
     clients: set[tuple[str, str]] = set()
     for index, broker in enumerate(settings.broker):
         key = f"broker[{index}]"
+        _check_address(broker.url, f"{key}.url")
         broker.check(key)
         if (broker.url, broker.client_id) in clients:
             raise SettingsError("two brokers share url and client_id; they would throw each other out",
@@ -90,6 +94,17 @@ def check_settings(settings: Settings) -> None:
         _check_codec(broker, key, settings)
     check_tickets(settings.tickets)
     check_webhooks(settings.webhook)
+
+
+def _check_address(url: str, key: str) -> None:
+    """Refuse what is no address at all, and a password in it, before any message shows the address."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError as error:
+        raise SettingsError("is no address; allowed is mqtt://host[:port] or mqtts://host[:port]", key=key) from error
+    if parts.username is not None or parts.password is not None:
+        raise SettingsError("user and password do not belong into the address; use username and password_file", key=key)
 
 
 def _check_codec(broker: BrokerSettings, key: str, settings: Settings) -> None:
@@ -106,39 +121,53 @@ def _check_codec(broker: BrokerSettings, key: str, settings: Settings) -> None:
 
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)
 _UNKNOWN = re.compile(r"unknown field `(?P<name>.*)`")
+_MISSING = re.compile(r"missing required field `(?P<name>.*)`")
+_WORD = re.compile(r"^Invalid enum value (?P<word>.*)")
+_STEP = re.compile(r"\[(?P<place>\.\.\.|\d+)\]|(?P<name>[^.\[]+)")
 
 
-def _explained(error: msgspec.ValidationError, file: Path) -> SettingsError:
+def _explained(error: msgspec.ValidationError, plain: Mapping[str, Any], file: Path) -> SettingsError:
+    """Say which key is wrong and what is allowed there, in the words of its definition."""
     found = _AT.match(str(error))
     what, path = (found["what"], found["path"]) if found else (str(error), "")
-    unknown = _UNKNOWN.search(what)
+    key, kind = _located(path, plain)
+    unknown, missing, word = _UNKNOWN.search(what), _MISSING.search(what), _WORD.match(what)
     if unknown:
-        allowed = ", ".join(_keys_at(path)) or "none"
-        key = f"{path}.{unknown['name']}".lstrip(".")
-        return SettingsError(f"there is no such key; allowed here are {allowed}", key=key, file=str(file))
-    return SettingsError(what, key=path or None, file=str(file))
+        allowed = ", ".join(field.encode_name for field in fields(kind)) if is_table(kind) else "none"
+        message = f"there is no such key; allowed here are {allowed}"
+        key = f"{key}.{unknown['name']}".lstrip(".")
+    elif missing:
+        needed = next(field for field in fields(kind) if field.encode_name == missing["name"])
+        message = f"is required: {description(needed.type)}"
+        key = f"{key}.{missing['name']}".lstrip(".")
+    elif word and words(kind):
+        message = f"{word['word']} is not allowed; allowed are {', '.join(words(kind))}"
+    else:
+        meaning = summary(kind) if is_table(kind) else description(kind)
+        message = f"{what.replace('`object`', 'a table').replace('`array`', 'a list')}{f': {meaning}' * bool(meaning)}"
+    return SettingsError(message, key=key or None, file=str(file))
 
 
-def _keys_at(path: str) -> list[str]:
-    """Return the keys of the table at `path` of the settings, by walking their definition."""
-    kind: object = Settings
-    for name in (part for part in re.split(r"[.\[]", path) if part):
-        if name in {"...]", "..."} or name.rstrip("]").isdigit():
-            kind = _item_type(kind)
-        elif isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-            kind = next((field.type for field in msgspec.structs.fields(kind) if field.encode_name == name), None)
+def _located(path: str, plain: Any) -> tuple[str, Any]:
+    """Return the key at a decoder's `path` with the names it leaves out, and the type defined there."""
+    key, kind = "", Settings
+    for step in _STEP.finditer(path):
+        if step["name"]:
+            kind = next(field.type for field in fields(kind) if field.encode_name == step["name"])
+            key, plain = f"{key}.{step['name']}".lstrip("."), plain[step["name"]]
+            continue
+        kind = item_type(kind) or kind
+        if step["place"] == "...":
+            name = next(name for name, value in plain.items() if not _fits(value, kind))
+            key, plain = f"{key}.{name}", plain[name]
         else:
-            kind = _item_type(kind)
-    kind = _bare(kind)
-    if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return [field.encode_name for field in msgspec.structs.fields(kind)]
-    return []
+            key, plain = f"{key}[{step['place']}]", plain[int(step["place"])]
+    return key, kind
 
 
-def _bare(kind: object) -> object:
-    return getattr(kind, "__origin__", kind) if hasattr(kind, "__metadata__") else kind
-
-
-def _item_type(kind: object) -> object:
-    arguments = [item for item in getattr(_bare(kind), "__args__", ()) if item is not Ellipsis]
-    return arguments[-1] if arguments else None
+def _fits(value: Any, kind: Any) -> bool:
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return True

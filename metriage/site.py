@@ -58,9 +58,15 @@ class Site:
         ------
         SiteLockedError
             Another process holds it; the message says which.
+        SiteFolderError
+            The folder cannot be written.
         """
         file = self.folder / f"{name}.lock"
-        with file.open("a+") as stream:
+        try:
+            stream = file.open("a+", encoding="utf-8")
+        except OSError as error:
+            raise SiteFolderError(f"{self.folder} cannot be used: {file.name}: {error.strerror or error}") from error
+        with stream:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
@@ -82,6 +88,10 @@ def open_site(folder: Path) -> Site:
         It is no site folder.
     """
     folder = folder.resolve()
-    if not (folder / FILE).is_file():
+    try:
+        is_site = (folder / FILE).is_file()
+    except OSError as error:
+        raise SiteFolderError(f"{folder} cannot be read: {error.strerror or error}") from error
+    if not is_site:
         raise SiteFolderError(f"{folder} is no site folder: there is no {FILE}. Make one with `metriage init {folder}`")
     return Site(folder)

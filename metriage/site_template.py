@@ -2,30 +2,44 @@
 
 from __future__ import annotations
 
-import json
-import types
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any
 
 import msgspec
+from msgspec.structs import FieldInfo
 
 from lake.errors import SiteFolderError
+from metriage.definitions import default, description, fields, is_table, item_type, summary, toml_value, words
 from metriage.settings import FILE, Settings
 
 _HEAD = """\
-# Settings of one metriage site. Every key is shown with what it means and its default; a line that starts with "# "
-# and a key is that default. Take the "# " away to change it. Unknown keys are errors: `metriage doctor` checks.
-"""
+# Settings of one metriage site: every key, what it means, its default.
+#
+# A line that starts with "# " and a key is a default; take the "# " away to change it. A line that starts with "#   "
+# is an explanation, or an example of a key that is not set. Unknown keys are errors: `metriage doctor` checks."""
 
 _CODEC_EXAMPLE = """\
-# [codecs.example]                     # for: metriage ingest --from FILE --codec example
-# columns = { meter_id = "user key", ts = "datetime", volume_m3 = "meter reading" }
-# units = { volume_m3 = "l" }
-# delimiter = ";"
-# time_format = "%d/%m/%Y %H:%M:%S"
-# timezone = "Europe/Madrid"
-"""
+#   [codecs.example]                     # for: metriage ingest --from FILE --codec example
+#   columns = { meter_id = "user key", ts = "datetime", volume_m3 = "meter reading" }
+#   units = { volume_m3 = "l" }
+#   delimiter = ";"
+#   time_format = "%d/%m/%Y %H:%M:%S"
+#   timezone = "Europe/Madrid\""""
+
+# What a key without a default may look like.
+_EXAMPLES = {
+    "username": "metriage",
+    "password_file": "broker.password",
+    "password_env": "METRIAGE_BROKER_PASSWORD",
+    "ca_file": "ca.pem",
+    "url": "https://tickets.example.org/hooks/metriage",
+    "secret_file": "webhook.secret",
+    "secret_env": "METRIAGE_WEBHOOK_SECRET",
+}
+
+# A webhook needs these two; all else has a default.
+_NEEDED = ("url", "secret_file")
 
 _FOLDERS = ("profiles", "models", "reports", "lake", "spool")
 
@@ -39,119 +53,64 @@ def make_site(folder: Path) -> None:
         There is one already, or the folder cannot be made.
     """
     file = folder / FILE
-    if file.exists():
-        raise SiteFolderError(f"{file} exists already; nothing was changed")
     try:
+        if file.exists():
+            raise SiteFolderError(f"{file} exists already; nothing was changed")
         for name in _FOLDERS:
             (folder / name).mkdir(parents=True, exist_ok=True)
         file.write_text(settings_text(), encoding="utf-8")
     except OSError as error:
-        raise SiteFolderError(f"{folder} cannot be made: {error}") from error
+        raise SiteFolderError(f"{folder} cannot be made: {error.strerror or error}") from error
 
 
 def settings_text() -> str:
     """Return ``metriage.toml`` with every key, its meaning, what is allowed and its default."""
-    hints = get_type_hints(Settings, include_extras=True)
-    parts = [_HEAD, *_table("site", hints["site"])]
-    parts += _table("broker", get_args(hints["broker"])[0], array=True, shown=("url", "topics", "client_id"))
-    parts += _table("ingest", hints["ingest"])
-    parts += ["", "# How rows of delimited text become readings, one table a format. Keys:", _CODEC_EXAMPLE]
-    parts += [line for line in _keys(get_args(hints["codecs"])[1], prefix="#   ") if line]
-    parts += _table("webhook", get_args(hints["webhook"])[0], array=True, commented=True)
-    parts += _table("tickets", hints["tickets"])
-    parts += _table("profile", hints["profile"])
-    parts += _rules("rules", hints["rules"])
+    kinds = {field.encode_name: field.type for field in fields(Settings)}
+    parts = [_HEAD, *_table("[site]", kinds["site"])]
+    parts += _table("[[broker]]", item_type(kinds["broker"]), shown=("url", "topics", "client_id"))
+    parts += _table("[ingest]", kinds["ingest"])
+    parts += ["", "# How rows of delimited text (CSV) become readings, one table a format; for example:"]
+    parts += [_CODEC_EXAMPLE, "#   All its keys:", *_codec_keys(item_type(kinds["codecs"]))]
+    parts += _table("# [[webhook]]", item_type(kinds["webhook"]), needed=_NEEDED)
+    parts += _table("[tickets]", kinds["tickets"])
+    parts += _table("[profile]", kinds["profile"])
+    parts += _rules("rules", kinds["rules"])
     return "\n".join(parts) + "\n"
 
 
-def _table(
-    name: str, kind: Any, *, array: bool = False, commented: bool = False, shown: tuple[str, ...] = ()
-) -> Iterator[str]:
-    yield ""
-    yield f"# {_summary(kind)}"
-    header = f"[[{name}]]" if array else f"[{name}]"
-    yield f"# {header}" if commented else header
-    yield from _keys(kind, shown=shown)
+def _table(header: str, kind: Any, *, shown: tuple[str, ...] = (), needed: tuple[str, ...] = ()) -> Iterator[str]:
+    yield from ("", f"# {summary(kind)}", header)
+    for field in fields(kind):
+        if not is_table(field.type):
+            yield f"#   {_explained(field)}"
+            yield _line(field, shown=field.encode_name in shown, needed=field.encode_name in needed)
+
+
+def _line(field: FieldInfo, *, shown: bool, needed: bool) -> str:
+    name, value = field.encode_name, default(field)
+    if needed:
+        return f"# {name} = {toml_value(_EXAMPLES[name])}  # needed"
+    if value is None:
+        return f"#   {name} = {toml_value(_EXAMPLES.get(name, '...'))}  # not set"
+    return f"{'' if shown else '# '}{name} = {toml_value(value)}"
+
+
+def _codec_keys(kind: Any) -> Iterator[str]:
+    for field in fields(kind):
+        value = default(field)
+        without = "required" if value is msgspec.NODEFAULT else "not set" if value is None else toml_value(value)
+        yield f"#   - {field.encode_name}: {_explained(field)}; default: {without}".replace("; default: required", "")
 
 
 def _rules(name: str, kind: Any) -> Iterator[str]:
     """Yield the tables of nested settings, every key commented out."""
-    leaves = [field for field in msgspec.structs.fields(kind) if not _is_struct(field.type)]
-    if leaves:
-        yield ""
-        yield f"# {_summary(kind)}"
-        yield f"# [{name}]"
-        yield from _keys(kind)
-    for field in msgspec.structs.fields(kind):
-        if _is_struct(field.type):
-            yield from _rules(f"{name}.{field.encode_name}", _plain(field.type))
+    if any(not is_table(field.type) for field in fields(kind)):
+        yield from _table(f"[{name}]", kind)
+    for field in fields(kind):
+        if is_table(field.type):
+            yield from _rules(f"{name}.{field.encode_name}", field.type)
 
 
-def _keys(kind: Any, prefix: str = "# ", shown: tuple[str, ...] = ()) -> Iterator[str]:
-    for field in msgspec.structs.fields(kind):
-        if _is_struct(field.type):
-            continue
-        yield f"#   {_describe(field)}" if prefix == "# " else f"{prefix}{field.encode_name}: {_describe(field)}"
-        if prefix == "# ":
-            yield f"{'' if field.encode_name in shown else '# '}{field.encode_name} = {_default(field)}"
-
-
-def _describe(field: msgspec.structs.FieldInfo) -> str:
-    meta = _meta(field.type)
-    text = (meta.description if meta is not None else None) or ""
-    words = _words(field.type)
-    if words:
-        text += f" ({' | '.join(words)})"
-    return text
-
-
-def _default(field: msgspec.structs.FieldInfo) -> str:
-    value = field.default
-    if field.default_factory is not msgspec.NODEFAULT:
-        value = field.default_factory()
-    if value is msgspec.NODEFAULT:
-        return "# required"
-    if value is None:
-        return '""  # not set'
-    return toml_value(value)
-
-
-def toml_value(value: Any) -> str:
-    """Return a value in TOML."""
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, int | float):
-        return repr(value)
-    if isinstance(value, list | tuple | frozenset | set):
-        return "[" + ", ".join(toml_value(item) for item in value) + "]"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + "}"
-    return json.dumps(str(value), ensure_ascii=False)
-
-
-def _meta(kind: Any) -> msgspec.Meta | None:
-    if get_origin(kind) is Annotated:
-        return next((item for item in get_args(kind)[1:] if isinstance(item, msgspec.Meta)), None)
-    return None
-
-
-def _plain(kind: Any) -> Any:
-    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
-
-
-def _words(kind: Any) -> list[str]:
-    kind = _plain(kind)
-    if get_origin(kind) is Literal:
-        return [str(item) for item in get_args(kind)]
-    if get_origin(kind) in {Union, types.UnionType}:
-        return [word for item in get_args(kind) for word in _words(item)]
-    return []
-
-
-def _is_struct(kind: Any) -> bool:
-    kind = _plain(kind)
-    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
-
-
-def _summary(kind: Any) -> str:
-    return (_plain(kind).__doc__ or "").strip().splitlines()[0]
+def _explained(field: FieldInfo) -> str:
+    allowed = words(field.type)
+    return description(field.type) + (f" ({' | '.join(allowed)})" if allowed else "")

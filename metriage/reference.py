@@ -1,0 +1,257 @@
+"""The reference pages of ``docs/``, written from the definitions themselves: ``python -m metriage.reference``.
+
+Commands from their help, settings and glossary from their definitions, rules from the rules. A test compares the pages
+with what this module would write.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import typer
+from msgspec.structs import FieldInfo
+
+from diagnostics.rules import RULES
+from diagnostics.rules.rule import Rule
+from lake import vocabulary
+from lake.schemas import TABLES
+from lake.vocabulary import CONDITIONS, FAULTS, Column
+from metriage.definitions import (
+    bounds,
+    default,
+    description,
+    fields,
+    is_table,
+    item_type,
+    kind_name,
+    summary,
+    toml_value,
+    words,
+)
+from metriage.labels import FAULTS_ZH, cause_name
+from metriage.settings import Settings
+
+_NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
+
+
+_COMMANDS = """\
+# Commands
+
+{note}
+
+Every command takes `--help`. Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 3 done, but something was
+quarantined or not delivered. `--dir` is the site folder; without it the current one.
+"""
+
+_SETTINGS = """\
+# Settings
+
+{note}
+
+All keys of `metriage.toml`. Unknown keys are errors; `metriage doctor` checks. `metriage init DIR` writes the same as a
+commented file.
+"""
+
+_GLOSSARY = """\
+# Glossary
+
+{note}
+
+The columns of the lake's tables and the words that may stand in them. Times are UTC in microseconds; names that hold a
+quantity end in its unit. A value outside its range is stored and flagged `out_of_range`.
+"""
+
+_RULES = """\
+# Rules · 规则
+
+{note}
+
+One file a fault in `diagnostics/rules/`. A rule says `act` or `watch`; a condition that explains its symptom holds it
+at `watch`. Severity is that of an `act`, 1 the worst; a `watch` is one milder. Thresholds are keys of
+`[rules.FAULT.RULE]`, with their defaults.
+"""
+
+
+def commands_page() -> str:
+    """Return ``docs/commands.md``: every command with its arguments and options."""
+    lines = [_COMMANDS.format(note=_NOTE)]
+    for name, command in _commands(_group(), "metriage"):
+        arguments = [item for item in command.params if item.param_type_name == "argument"]
+        options = [item for item in command.params if item.param_type_name == "option" and item.name != "help"]
+        usage = " ".join([name, *(_argument(item) for item in arguments), "[OPTIONS]"])
+        lines += [f"## `{name}`", "", _plain(command.help), "", f"`{usage}`", ""]
+        rows = [[f"`{_argument(item)}`", _plain(item.help)] for item in arguments]
+        rows += [[f"`{_option(item)}`", _plain(item.help)] for item in options]
+        lines += [*_table(["argument or option", "meaning"], rows), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _group() -> Any:
+    from metriage.command_line import app  # noqa: PLC0415 - it imports most of the product
+
+    return typer.main.get_command(app)
+
+
+def _commands(group: Any, before: str) -> Iterator[tuple[str, Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from _commands(command, f"{before} {name}")
+        else:
+            yield f"{before} {name}", command
+
+
+def _argument(item: Any) -> str:
+    return str(item.metavar or item.name.upper())
+
+
+def _option(item: Any) -> str:
+    name = str(item.opts[0])
+    return name if item.is_flag else f"{name} {item.metavar or name.lstrip('-').upper()}"
+
+
+def _plain(text: str | None) -> str:
+    return " ".join((text or "").split())
+
+
+def settings_page() -> str:
+    """Return ``docs/settings.md``: every key of ``metriage.toml``."""
+    lines = [_SETTINGS.format(note=_NOTE)]
+    for field in fields(Settings):
+        lines += _settings_tables(field.encode_name, field.type)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _settings_tables(name: str, kind: Any) -> Iterator[str]:
+    inner = item_type(kind)
+    is_map = kind_name(kind) == "table" and not is_table(kind)
+    header = f"[{name}.NAME]" if is_map else f"[[{name}]]" if inner is not None else f"[{name}]"
+    table = inner or kind
+    plain = [field for field in fields(table) if not is_table(field.type)]
+    if plain:
+        yield from (f"## `{header}`", "", summary(table), "")
+        rows = [
+            [f"`{field.encode_name}`", _kind(field.type), _shown(field), description(field.type)] for field in plain
+        ]
+        yield from (*_table(["key", "value", "default", "meaning"], rows), "")
+    for field in fields(table):
+        if is_table(field.type):
+            yield from _settings_tables(f"{name}.{field.encode_name}", field.type)
+
+
+def _kind(kind: Any) -> str:
+    allowed = words(kind)
+    text = ", ".join(f"`{word}`" for word in allowed) if allowed else kind_name(kind)
+    limits = bounds(kind)
+    return f"{text}, {limits}" if limits else text
+
+
+def _shown(field: FieldInfo) -> str:
+    value = default(field)
+    return "required" if value is msgspec.NODEFAULT else "not set" if value is None else f"`{toml_value(value)}`"
+
+
+def glossary_page() -> str:
+    """Return ``docs/glossary.md``: every column of every table, and every closed set of words."""
+    lines = [_GLOSSARY.format(note=_NOTE)]
+    for table in TABLES.values():
+        partition = f", partitioned by `{table.partition}`" if table.partition else ""
+        lines += [f"## Table `{table.name}`", "", f"In `lake/{table.name}/`{partition}.", ""]
+        rows = [
+            [f"`{column.name}`", column.dtype, column.unit, column.meaning, _range(column)]
+            for column in table.columns.values()
+        ]
+        lines += [*_table(["column", "type", "unit", "meaning", "range"], rows), ""]
+    lines += ["## Words", ""]
+    sets: Mapping[str, tuple[str, ...]] = {
+        "verdict": vocabulary.VERDICTS,
+        "mode": vocabulary.MODES,
+        "valve_state": vocabulary.VALVE_STATES,
+        "valve_command": vocabulary.VALVE_COMMANDS,
+        "valve_refusal": vocabulary.VALVE_REFUSALS,
+    }
+    lines += [*_table(["column", "words"], [[f"`{name}`", _codes(each)] for name, each in sets.items()]), ""]
+    names = [[f"`{name}`", "fault" if name in FAULTS else "condition", FAULTS_ZH[name]] for name in FAULTS + CONDITIONS]
+    lines += ["### Faults and conditions", "", *_table(["word", "kind", "中文"], names), ""]
+    causes = [[f"`{name}`", cause_name(name, "zh")] for name in vocabulary.CAUSES]
+    lines += ["### Causes", "", *_table(["word", "中文"], causes), ""]
+    flags = [[f"`{name}`", meaning] for name, meaning in vocabulary.FLAGS.items()]
+    lines += ["### Flags of a stored reading", "", *_table(["flag", "meaning"], flags), ""]
+    reasons = [[f"`{name}`", meaning] for name, meaning in vocabulary.QUARANTINE_REASONS.items()]
+    lines += ["### Reasons of quarantine", "", *_table(["reason", "meaning"], reasons), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _codes(each: tuple[str, ...]) -> str:
+    return " ".join(f"`{word}`" for word in each)
+
+
+def _range(column: Column) -> str:
+    if column.low is None or column.high is None:
+        return ""
+    return f"{column.low:g} to {column.high:g}"
+
+
+def rules_page() -> str:
+    """Return ``docs/rules.md``: every rule in English and Chinese, with its thresholds."""
+    lines = [_RULES.format(note=_NOTE)]
+    for fault in (*FAULTS, *CONDITIONS):
+        own = [rule for rule in RULES.values() if rule.fault == fault]
+        if own:
+            lines += [f"## {fault} · {FAULTS_ZH[fault]}", ""]
+            for rule in own:
+                lines += _rule(rule)
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _rule(rule: Rule) -> Iterator[str]:
+    yield from (f"### `{rule.id}`", "")
+    yield from _table(
+        ["", "English", "中文"],
+        [
+            ["title 名称", rule.texts["en"].title, rule.texts["zh"].title],
+            ["trigger 触发", rule.texts["en"].trigger, rule.texts["zh"].trigger],
+            ["action 处理", rule.texts["en"].action, rule.texts["zh"].action],
+        ],
+    )
+    held = f" Held at `watch` by: {_codes(rule.inhibited_by)}." if rule.inhibited_by else ""
+    cause = f" Cause unless told better: `{rule.cause}`." if rule.cause != "unknown" else ""
+    yield from ("", f"Severity {rule.severity}.{cause}{held} Source: {rule.source}.", "")
+    settings = _settings_of(rule)
+    rows = [[f"`{field.encode_name}`", _shown(field), description(field.type)] for field in fields(settings)]
+    yield from (*_table(["threshold", "default", "meaning"], rows), "")
+
+
+def _settings_of(rule: Rule) -> Any:
+    kind: Any = Settings
+    for name in ("rules", *rule.id.split(".")):
+        kind = next(field.type for field in fields(kind) if field.encode_name == name)
+    return kind
+
+
+def _table(names: list[str], rows: list[list[str]]) -> list[str]:
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(names), "|" + "---|" * len(names), *(line(row) for row in rows)]
+
+
+PAGES: Mapping[str, Callable[[], str]] = {
+    "commands.md": commands_page,
+    "settings.md": settings_page,
+    "glossary.md": glossary_page,
+    "rules.md": rules_page,
+}
+
+
+def main(folder: Path) -> None:
+    """Write all pages into `folder`."""
+    for name, page in PAGES.items():
+        (folder / name).write_text(page(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).resolve().parent.parent / "docs")

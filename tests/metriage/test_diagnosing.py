@@ -1,0 +1,234 @@
+"""Diagnosis over small lakes: in steps or at once, live or replayed, the same findings; late readings are taken up."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+import polars as pl
+import pytest
+from polars.testing import assert_frame_equal
+
+from lake.errors import UsageError
+from lake.schemas import DAILY, FINDINGS, READINGS
+from lake.tables import Lake
+from metriage.diagnosing import backtest_site, diagnose_site
+from metriage.site import Site
+from metriage.site_template import make_site
+from tests.metriage.sites import START, hourly, stored
+
+NAMES = ["diagnosis_id", "mode"]
+OWN = [*NAMES, "as_of"]
+
+
+def end_of(day: int) -> datetime:
+    """Return an as-of time a little after the local day, when its last reading is in."""
+    return START + timedelta(days=day + 1, minutes=10)
+
+
+@pytest.fixture
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Site]:
+    """Return a maker of sites that hold the given readings."""
+
+    def made(*frames: pl.DataFrame) -> Site:
+        folder = tmp_path_factory.mktemp("site")
+        make_site(folder)
+        site = Site(folder)
+        stored(site, *frames)
+        return site
+
+    return made
+
+
+def fleet() -> pl.DataFrame:
+    """Return a healthy meter, one that counts backwards, one that falls silent, one that comes late."""
+    return pl.concat(
+        [
+            hourly("healthy", 20),
+            hourly("backward", 20, backward_on=[5, 6, 7, 8, 9]),
+            hourly("silent", 4),
+            hourly("late", 20, delay=timedelta(days=2)),
+        ]
+    )
+
+
+def findings(site: Site) -> pl.DataFrame:
+    return Lake(site.folder / "lake").read(FINDINGS).drop("diagnosis_id").sort("as_of", "meter_id", "fault")
+
+
+def newest_days(site: Site) -> pl.DataFrame:
+    days = Lake(site.folder / "lake").read(DAILY)
+    return days.unique(["meter_id", "day"], keep="last", maintain_order=True).drop("as_of").sort("meter_id", "day")
+
+
+def same(first: pl.DataFrame, second: pl.DataFrame) -> None:
+    assert_frame_equal(first.drop(NAMES, strict=False), second.drop(NAMES, strict=False))
+
+
+def test_daily_steps_equal_one_back_fill(sites: Callable[..., Site]) -> None:
+    """Of the daily rows to the last column, and of the open findings; only the steps remember an earlier onset."""
+    stepped, filled = sites(fleet()), sites(fleet())
+
+    for day in range(11, 20):
+        last = diagnose_site(stepped, end_of(day))
+    at_once = diagnose_site(filled, end_of(19))
+
+    assert_frame_equal(newest_days(stepped), newest_days(filled))
+    found = last.findings.filter(pl.col("verdict") != "clear").drop("onset")
+    same(found, at_once.findings.filter(pl.col("verdict") != "clear").drop("onset"))
+    assert {("backward", "coil", "act"), ("silent", "communication", "act")} == set(
+        found.filter(pl.col("verdict") == "act").select("meter_id", "fault", "verdict").iter_rows()
+    )
+
+
+def test_step_profiles_only_the_days_that_changed(sites: Callable[..., Site]) -> None:
+    """A day's work does not grow with the history."""
+    site = sites(hourly("healthy", 20))
+    diagnose_site(site, end_of(18))
+
+    assert (1, 0) == (diagnose_site(site, end_of(19)).days, diagnose_site(site, end_of(19)).days)
+
+
+def test_file_imported_late_is_taken_up_by_the_next_diagnosis(sites: Callable[..., Site]) -> None:
+    """Its readings were received before the last as-of time, they only came to us later."""
+    whole = fleet()
+    hole = (pl.col("meter_id") == "backward") & pl.col("ts").is_between(START + timedelta(days=4), end_of(9))
+    site, complete = sites(whole.filter(~hole)), sites(whole)
+    diagnose_site(site, end_of(18))
+    stored(site, whole.filter(hole))
+
+    after = diagnose_site(site, end_of(19))
+
+    diagnose_site(complete, end_of(18))
+    expected = diagnose_site(complete, end_of(19))
+    assert after.days > 5
+    assert_frame_equal(newest_days(site), newest_days(complete))
+    coil = (pl.col("meter_id") == "backward") & (pl.col("fault") == "coil")
+    same(after.findings.filter(coil), expected.findings.filter(coil))
+
+
+def test_same_time_again_after_a_late_file_sees_it(sites: Callable[..., Site]) -> None:
+    """The forgotten file is imported and the same command given again."""
+    whole = fleet()
+    site, complete = sites(whole.filter(pl.col("meter_id") != "backward")), sites(whole)
+    before = diagnose_site(site, end_of(12))
+    stored(site, whole.filter(pl.col("meter_id") == "backward"))
+
+    again = diagnose_site(site, end_of(12))
+
+    assert "backward" not in before.findings["meter_id"]
+    same(diagnose_site(complete, end_of(12)).findings, again.findings)
+    diagnose_site(site, end_of(13))
+    diagnose_site(complete, end_of(13))
+    assert_frame_equal(newest_days(site), newest_days(complete))
+
+
+def test_same_time_again_finds_the_same(sites: Callable[..., Site]) -> None:
+    """Onset and clearing know the diagnosis before, not the one repeated."""
+    site = sites(fleet())
+    for day in (9, 11):
+        diagnose_site(site, end_of(day))
+
+    first = diagnose_site(site, end_of(15))
+    again = diagnose_site(site, end_of(15))
+    later = diagnose_site(site, end_of(16))
+
+    same(first.findings, again.findings)
+    plain = sites(fleet())
+    for day in (9, 11, 15):
+        diagnose_site(plain, end_of(day))
+    same(diagnose_site(plain, end_of(16)).findings, later.findings)
+
+
+def test_backtest_finds_what_production_found(sites: Callable[..., Site]) -> None:
+    """At the same times, apart from id and mode; production is not disturbed."""
+    live, replayed = sites(fleet()), sites(fleet())
+    days = range(1, 20, 3)
+    for day in days:
+        diagnose_site(live, end_of(day))
+    seen: list[datetime] = []
+
+    found = backtest_site(
+        replayed, end_of(1), end_of(19), timedelta(days=3), lambda diagnosis: seen.append(diagnosis.as_of)
+    )
+
+    assert [end_of(day) for day in days] == seen
+    assert {"backtest"} == set(found["mode"])
+    expected = findings(live)
+    assert expected.height > 7
+    assert_frame_equal(expected.drop("mode"), findings(replayed).drop("mode"))
+    assert not Lake(replayed.folder / "lake").exists(DAILY)
+
+
+def test_backtest_beside_production_changes_nothing(sites: Callable[..., Site]) -> None:
+    """Its findings stand beside the live ones and are no memory of theirs."""
+    site, alone = sites(fleet()), sites(fleet())
+    for one in (site, alone):
+        diagnose_site(one, end_of(9))
+    backtest_site(site, end_of(2), end_of(15), timedelta(days=7), lambda _: None)
+
+    same(diagnose_site(alone, end_of(16)).findings, diagnose_site(site, end_of(16)).findings)
+
+
+def test_time_before_the_last_diagnosis_is_computed_apart(sites: Callable[..., Site]) -> None:
+    """It finds what was found then, and the line goes on as if nothing had been asked."""
+    site, alone = sites(fleet()), sites(fleet())
+    then = [diagnose_site(site, end_of(day)) for day in (8, 10)][-1]
+    diagnose_site(site, end_of(19))
+    for day in (8, 10, 19):
+        diagnose_site(alone, end_of(day))
+
+    apart = diagnose_site(site, end_of(10))
+
+    same(then.findings, apart.findings)
+    assert then.diagnosis_id != apart.diagnosis_id
+    assert_frame_equal(newest_days(alone), newest_days(site))
+    assert Lake(site.folder / "lake").read(FINDINGS).filter(diagnosis_id=apart.diagnosis_id).height
+
+
+def test_diagnosis_never_changes_when_readings_are_added_later(sites: Callable[..., Site]) -> None:
+    """Only what was received by then counts: a prefix of the record gives the same findings."""
+    whole = fleet()
+    full = sites(whole)
+
+    prefix = sites(whole.filter(pl.col("received_at") <= end_of(12)))
+
+    for day in (6, 12):
+        same(diagnose_site(prefix, end_of(day)).findings, diagnose_site(full, end_of(day)).findings)
+
+
+def test_lake_without_readings_finds_nothing(site: Site) -> None:
+    """A new site, twice."""
+    for day in (0, 1):
+        diagnosis = diagnose_site(site, end_of(day))
+        assert (0, 0) == (diagnosis.days, diagnosis.findings.height)
+
+    stored(site, hourly("backward", 20, backward_on=[5, 6, 7, 8, 9]))
+    assert 20 == diagnose_site(site, end_of(19)).days
+
+
+def test_first_readings_after_an_early_diagnosis_are_taken_up(site: Site) -> None:
+    """Recordings of years ago, brought in after a diagnosis as of today."""
+    diagnose_site(site, datetime.now(UTC))
+    stored(site, hourly("backward", 20, backward_on=[5, 6, 7, 8, 9]))
+
+    assert 20 == diagnose_site(site, datetime.now(UTC)).days
+
+
+@pytest.mark.parametrize(("end", "every"), [(5, 1), (20, 0)])
+def test_backtest_that_does_not_run_forward_is_refused(site: Site, end: int, every: int) -> None:
+    """End before start, or no step."""
+    with pytest.raises(UsageError, match="a back-test runs forward"):
+        backtest_site(site, end_of(10), end_of(end), timedelta(days=every), lambda _: None)
+
+
+def test_readings_table_is_only_read(sites: Callable[..., Site]) -> None:
+    """Diagnosis and back-test commit nothing to it."""
+    site = sites(fleet())
+    before = Lake(site.folder / "lake").version(READINGS)
+
+    diagnose_site(site, end_of(19))
+    diagnose_site(site, end_of(5))
+    backtest_site(site, end_of(5), end_of(6), timedelta(days=1), lambda _: None)
+
+    assert before == Lake(site.folder / "lake").version(READINGS)
