@@ -18,7 +18,8 @@ from typing import Any
 
 import msgspec
 
-from lake.durability import sync_files
+from ingest.spool import connect
+from lake.durability import sync_path
 from lake.errors import SpoolError
 
 FILE = "state.db"
@@ -61,8 +62,9 @@ class Tally:
     def see(self, source: str, received_at: int | None) -> None:
         """Count a message of a source."""
         last, count = self.sources.get(source, (None, 0))
-        newest = max((moment for moment in (last, received_at) if moment is not None), default=None)
-        self.sources[source] = (newest, count + 1)
+        if last is None or (received_at is not None and received_at > last):
+            last = received_at
+        self.sources[source] = (last, count + 1)
 
 
 class State(AbstractContextManager["State"]):
@@ -83,18 +85,19 @@ class State(AbstractContextManager["State"]):
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         self._file = Path(folder) / FILE
-        mode = "?mode=ro" if read_only else ""
         try:
-            self._connection = sqlite3.connect(
-                f"file:{self._file}{mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
-            )
+            self._connection = connect(self._file, read_only=read_only)
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self._file} cannot be opened: {error}") from error
+        try:
             if not read_only:
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=FULL")
                 self._connection.executescript(_SCHEMA)
-                sync_files([self._file])
                 self._file.chmod(0o600)
-        except sqlite3.Error as error:
+                sync_path(self._file.parent)  # only the folder: see Spool
+        except (sqlite3.Error, OSError) as error:
+            self._connection.close()
             raise SpoolError(f"{self._file} cannot be opened: {error}") from error
 
     def position(self) -> int:
@@ -112,11 +115,18 @@ class State(AbstractContextManager["State"]):
 
     def name_writer(self, name: str) -> None:
         """Give this writer its lasting name."""
-        self._connection.execute("INSERT OR IGNORE INTO state VALUES ('writer', ?)", (name,))
+        with self._transaction():
+            self._connection.execute("INSERT OR IGNORE INTO state VALUES ('writer', ?)", (name,))
 
     def _value(self, name: str, default: str) -> str:
-        row = self._connection.execute("SELECT value FROM state WHERE name = ?", (name,)).fetchone()
-        return str(row[0]) if row else default
+        rows = self._query("SELECT value FROM state WHERE name = ?", name)
+        return str(rows[0][0]) if rows else default
+
+    def _query(self, sql: str, *values: str) -> list[Any]:
+        try:
+            return self._connection.execute(sql, values).fetchall()
+        except sqlite3.Error as error:
+            raise SpoolError(f"{self._file} cannot be read: {error}") from error
 
     def registers(self, meters: Collection[str]) -> list[tuple[str, str, int, float]]:
         """Return (meter_id, source, ts [µs], volume [m³]) of the newest register of each of `meters`."""
@@ -124,7 +134,7 @@ class State(AbstractContextManager["State"]):
         sql = (
             "SELECT r.meter_id, r.source, r.ts, r.volume_m3 FROM json_each(?) j JOIN register r ON r.meter_id = j.value"
         )
-        return self._connection.execute(sql, (wanted,)).fetchall()
+        return self._query(sql, wanted)
 
     def complete(
         self,

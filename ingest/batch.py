@@ -34,6 +34,8 @@ class Batch:
     ----------
     first, last : int
         Spool positions of the first and the last message.
+    messages : int
+        How many there are.
     readings : polars.DataFrame
         Columns of the table ``readings`` without ``flags``, with ``position`` of the message and ``ambiguous``.
     quarantine : polars.DataFrame
@@ -42,6 +44,7 @@ class Batch:
 
     first: int
     last: int
+    messages: int
     readings: pl.DataFrame
     quarantine: pl.DataFrame
 
@@ -52,6 +55,8 @@ class BatchBuilder:
 
     first: int = 0
     last: int = 0
+    messages: int = 0
+    readings: int = 0
     tally: Tally = field(default_factory=Tally)
     _rows: list[Row] = field(default_factory=list)
     _positions: list[int] = field(default_factory=list)
@@ -63,11 +68,13 @@ class BatchBuilder:
         """Take one message."""
         self.first = self.first or message.position
         self.last = message.position
+        self.messages += 1
         self.tally.see(message.channel.source, decoded.received_at)
         for row in decoded.rows:
             self._rows.append(row)
             self._positions.append(message.position)
             self._received.append(decoded.received_at)
+        self.readings += len(decoded.rows)
         self._refused.extend(_quarantine_rows(message, decoded))
         if len(self._rows) >= _CHUNK:
             self._pack()
@@ -90,7 +97,7 @@ class BatchBuilder:
         """Return the batch."""
         self._pack()
         refused = pl.DataFrame(self._refused, schema={**QUARANTINE.polars, "position": pl.Int64()})
-        return Batch(self.first, self.last, pl.concat(self._frames), refused)
+        return Batch(self.first, self.last, self.messages, pl.concat(self._frames), refused)
 
 
 def _quarantine_rows(message: RawMessage, decoded: Decoded) -> Iterator[dict[str, object]]:
@@ -189,7 +196,10 @@ def newest_registers(readings: pl.DataFrame) -> list[Register]:
     rows = (
         readings.filter(pl.col("volume_m3").is_not_null())
         .group_by("meter_id", "source", maintain_order=True)
-        .agg(pl.col("ts").max().cast(pl.Int64), pl.col("volume_m3").get(pl.col("ts").arg_max()))
+        .agg(
+            pl.col("ts").max().cast(pl.Int64),
+            pl.col("volume_m3").filter(pl.col("ts") == pl.col("ts").max()).first(),  # the first one received
+        )
     )
     return rows.rows()
 
@@ -241,5 +251,5 @@ def count_outcomes(tally: Tally, batch: Batch, classified: pl.DataFrame) -> None
     tally.conflicts += int(classified["conflict"].sum())
     refused = set(batch.quarantine["position"].to_list())
     kept = set(classified.filter(~pl.col("duplicate"))["position"].to_list()) - refused
-    total = batch.last - batch.first + 1
-    tally.messages.update(stored=len(kept), quarantined=len(refused), duplicate=total - len(kept) - len(refused))
+    duplicate = batch.messages - len(kept) - len(refused)
+    tally.messages.update(stored=len(kept), quarantined=len(refused), duplicate=duplicate)

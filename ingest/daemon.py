@@ -20,8 +20,8 @@ from ingest.files import FileSource
 from ingest.message import Channel
 from ingest.settings import BrokerSettings, WriterSettings
 from ingest.spool import Spool
-from ingest.subscriber import Subscriber
-from lake.errors import BrokerError, SpoolError
+from ingest.subscriber import Subscriber, check_credentials
+from lake.errors import BrokerError, LakeError, SpoolError
 
 _UPKEEP_S = 1.0
 _FORGET_AT_ONCE = 100_000
@@ -29,6 +29,11 @@ _RESTART_S = 1.0
 _LONGEST_RESTART_S = 60.0
 _FEED_GROUP = 5_000
 _FEED_AHEAD = 400_000
+_PATIENCE_S = 120.0
+_GIVEN_UP = (
+    f"the lake has taken nothing for {_PATIENCE_S:.0f} s (the log says why); what waits stays in the spool, and the "
+    "next `metriage ingest` brings it into the lake"
+)
 
 log = structlog.get_logger(__name__)
 
@@ -130,6 +135,21 @@ def _await_answer(process: subprocess.Popen[bytes], answer: threading.Event) -> 
                 answer.set()
 
 
+class Patience:
+    """Holds as long as the lake writer's position moves on now and then."""
+
+    def __init__(self) -> None:
+        self._position = -1
+        self._until = 0.0
+
+    def holds(self, position: int) -> bool:
+        """Tell whether to go on waiting, now that the writer is at `position`."""
+        if position != self._position:
+            self._position = position
+            self._until = time.monotonic() + _PATIENCE_S
+        return time.monotonic() < self._until
+
+
 class Upkeep:
     """Guards the spool's size and forgets what the lake has.
 
@@ -146,6 +166,7 @@ class Upkeep:
         self._folder = Path(settings.site) / "spool"
         self._ingest = settings.ingest
         self._full: str | None = None
+        self._done = 0
         self._forgotten = 0
 
     def store(self, channel: Channel, messages: Iterable[tuple[str, int | None, bytes]]) -> int:
@@ -160,9 +181,21 @@ class Upkeep:
             raise SpoolError(self._full)
         return self._spool.append(channel, messages)
 
+    def has_room(self, last: int, ahead: int) -> bool:
+        """Tell whether more may be stored now that `last` is the newest position, `ahead` of the lake at most.
+
+        Raises
+        ------
+        SpoolError
+            Waiting for the lake cannot make room.
+        """
+        if self._full is not None and self._done >= last:
+            raise SpoolError(self._full)
+        return self._full is None and last - self._done <= ahead
+
     def run(self) -> int:
         """Do what is due; return the lake writer's position."""
-        position = self.position()
+        position = self._done = self.position()
         if position > self._forgotten:
             self._forgotten = min(position, self._forgotten + _FORGET_AT_ONCE) if self._forgotten else position
             with contextlib.suppress(SpoolError):  # a full disk: the next second tries again, nothing is lost
@@ -203,14 +236,21 @@ def run_daemon(brokers: Sequence[BrokerSettings], settings: WriterSettings, stop
     ------
     BrokerError
         A receiving thread died of an error of ours.
+    LakeError
+        The lake did not take what waited; it stays in the spool.
+    SettingsError
+        A broker's password or certificates cannot be read.
     """
     site = Path(settings.site)
+    for broker in brokers:
+        check_credentials(broker, site)
     with Spool(site / "spool") as spool, WriterProcess(settings) as writer:
         upkeep = Upkeep(spool, settings)
         receivers = [
             threading.Thread(target=Subscriber(broker, site, upkeep.store).run, args=(stop,), name=broker.client_id)
             for broker in brokers
         ]
+        upkeep.run()
         for receiver in receivers:
             receiver.start()
         died = False
@@ -223,10 +263,13 @@ def run_daemon(brokers: Sequence[BrokerSettings], settings: WriterSettings, stop
         for receiver in receivers:
             receiver.join()
         log.info("stopping: bringing what waits into the lake")
-        writer.drain(lambda: True)
+        patience = Patience()
+        drained = writer.drain(lambda: patience.holds(upkeep.run()))
         upkeep.run()
         if died:
             raise BrokerError("a receiving thread ended unexpectedly; its traceback is in the log above")
+        if not drained:
+            raise LakeError(_GIVEN_UP)
 
 
 def feed_files(sources: Sequence[FileSource], settings: WriterSettings, progress: Callable[[int, int], None]) -> None:
@@ -240,29 +283,39 @@ def feed_files(sources: Sequence[FileSource], settings: WriterSettings, progress
         Site, codecs and limits.
     progress : callable
         Told how many messages were read and how many are in the lake.
+
+    Raises
+    ------
+    SpoolError
+        The disk or the spool is full.
+    LakeError
+        The lake takes nothing; what was read so far waits in the spool.
     """
     with Spool(Path(settings.site) / "spool") as spool, WriterProcess(settings) as writer:
         upkeep = Upkeep(spool, settings)
-        before = spool.last_position()
+        patience = Patience()
+        before = last = spool.last_position()
         read = 0
+
+        def advancing() -> bool:
+            done = upkeep.run()
+            progress(read, max(0, done - before))
+            return patience.holds(done)
+
+        advancing()
         for source in sources:
             for group in _groups(source.messages()):
+                while not upkeep.has_room(last, _FEED_AHEAD):  # the lake catches up; the files wait
+                    if not advancing():
+                        raise LakeError(_GIVEN_UP)
+                    time.sleep(_UPKEEP_S / 4)
+                    writer.keep_alive()
                 last = upkeep.store(source.channel, group)
                 read += len(group)
-                done = upkeep.run()
-                progress(read, max(0, done - before))
-                while last - done > _FEED_AHEAD:
-                    time.sleep(_UPKEEP_S / 4)  # the lake catches up; the files wait
-                    writer.keep_alive()
-                    done = upkeep.run()
-                    progress(read, max(0, done - before))
-
-        def tell() -> bool:
-            progress(read, max(0, upkeep.run() - before))
-            return True
-
-        writer.drain(tell)
-        tell()
+                advancing()
+        if not writer.drain(advancing):
+            raise LakeError(_GIVEN_UP)
+        advancing()
 
 
 def _groups(messages: Iterator[tuple[str, None, bytes]]) -> Iterator[list[tuple[str, int | None, bytes]]]:

@@ -10,13 +10,22 @@ import msgspec
 from ingest.decoders import Context, Decoder
 from ingest.decoders.delimited import DelimitedDecoder
 from ingest.decoders.native import NativeDecoder
+from ingest.excerpt import excerpt
 from ingest.local_time import LocalClock, parse_time
 from ingest.message import TS, Channel, Decoded, RawMessage, Rejection
-from ingest.reading import meter_id_of_topic
+from ingest.reading import check_meter_id, check_time, meter_id_of_topic
 from ingest.settings import CodecSettings
 from lake.errors import DecodingError
 
 _LARGEST_TOPIC = 1024
+
+
+class _Envelope(msgspec.Struct):
+    """A message as it is replayed; the payload is kept as it was written."""
+
+    payload: msgspec.Raw = msgspec.Raw()
+    topic: Any = None
+    received_at: Any = None
 
 
 class MessageDecoder:
@@ -42,7 +51,7 @@ class MessageDecoder:
         self._clock = clock
         self._now = now
         self._decoders: dict[Channel, Decoder] = {}
-        self._envelope = msgspec.json.Decoder()
+        self._envelope = msgspec.json.Decoder(_Envelope)
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what `message` holds; what cannot be decoded comes back as its rejection, nothing is raised."""
@@ -69,22 +78,31 @@ class MessageDecoder:
         self, payload: bytes, topic: str | None, channel: Channel
     ) -> tuple[bytes, str | None, int | None]:
         """Return payload, topic and time of receipt of an envelope; a line of a file may also be a bare payload."""
-        optional = channel.transport == "file"
+        if channel.transport == "file" and b'"payload"' not in payload:
+            return payload, topic, None
         try:
-            document: Any = self._envelope.decode(payload)
-        except (msgspec.DecodeError, RecursionError) as error:
-            if optional:
+            envelope = self._envelope.decode(payload)
+            inner = bytes(envelope.payload)
+            if inner.startswith(b'"'):
+                inner = msgspec.json.decode(inner, type=str).encode()
+            problem = "" if envelope.payload else "the source is configured for envelopes; there is no payload"
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            problem = f"{error}; begins with {excerpt(payload)}"
+        if problem:
+            if channel.transport == "file":
                 return payload, topic, None
-            raise DecodingError("not_envelope", f"{error}; begins with {payload[:60]!r}") from None
-        if not isinstance(document, dict) or "payload" not in document:
-            if optional:
-                return payload, topic, None
-            raise DecodingError("not_envelope", "the source is configured for envelopes; there is no payload")
-        inner, own_topic, received = document["payload"], document.get("topic", topic), document.get("received_at")
+            raise DecodingError("not_envelope", problem)
+        own_topic = topic if envelope.topic is None else envelope.topic
         if own_topic is not None and (not isinstance(own_topic, str) or len(own_topic) > _LARGEST_TOPIC):
-            raise DecodingError("wrong_type", f"the envelope's topic is {own_topic!r:.80}")
-        raw = inner.encode() if isinstance(inner, str) else msgspec.json.encode(inner)
-        return raw, own_topic, None if received is None else parse_time(received, "received_at")
+            raise DecodingError("wrong_type", f"the envelope's topic is {excerpt(own_topic)}")
+        return inner, own_topic, self._received_at(envelope)
+
+    def _received_at(self, envelope: _Envelope) -> int | None:
+        if envelope.received_at is None:
+            return None
+        received_at = parse_time(envelope.received_at, "received_at")
+        check_time(received_at, None, self._now(), "received_at")
+        return received_at
 
     def _decoder(self, channel: Channel) -> Decoder:
         decoder = self._decoders.get(channel)
@@ -102,5 +120,7 @@ class MessageDecoder:
 
 
 def _known_meter(topic: str | None) -> str | None:
-    meter_id = meter_id_of_topic(topic)
-    return meter_id[:64] if meter_id else None
+    try:
+        return check_meter_id(meter_id_of_topic(topic))
+    except DecodingError:
+        return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import itertools
 import zipfile
 import zlib
 from collections.abc import Iterator, Sequence
@@ -39,7 +40,8 @@ class FilePart:
     @property
     def name(self) -> str:
         """Name for messages and for the origin of quarantined lines."""
-        return self.path.name if self.member is None else f"{self.path.name}/{self.member}"
+        name = self.path.name if self.member is None else f"{self.path.name}/{self.member}"
+        return name.encode(errors="replace").decode()  # a file's name need not be UTF-8
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield (1-based line number, line without its end)."""
@@ -57,7 +59,7 @@ class FilePart:
         if self.member is not None:
             archive = zipfile.ZipFile(self.path)
             return _Member(archive, self.member)
-        if self.path.suffix == ".gz":
+        if self.path.suffix.lower() == ".gz":
             return io.BufferedReader(gzip.open(self.path, "rb"))
         return self.path.open("rb")
 
@@ -131,8 +133,6 @@ def open_sources(paths: Sequence[Path], codec: str, settings: CodecSettings | No
 def _parts(path: Path) -> list[FilePart]:
     if not path.is_file():
         raise InputFileError(str(path), "there is no such file")
-    if path.stat().st_size == 0:
-        raise InputFileError(str(path), "the file is empty")
     if path.suffix.lower() != ".zip":
         part = FilePart(path)
         _check_readable(part)
@@ -141,6 +141,8 @@ def _parts(path: Path) -> list[FilePart]:
         with zipfile.ZipFile(path) as archive:
             broken = archive.testzip()
             members = [info.filename for info in archive.infolist() if not info.is_dir() and info.file_size]
+    except RuntimeError as error:  # encrypted, or packed in a way that this Python cannot unpack
+        raise InputFileError(str(path), f"{error}; unpack it first") from error
     except (zipfile.BadZipFile, zlib.error, EOFError, OSError) as error:
         raise InputFileError(str(path), f"no complete ZIP archive ({error}); copy or download it again") from error
     if broken is not None:
@@ -151,13 +153,16 @@ def _parts(path: Path) -> list[FilePart]:
 
 
 def _check_readable(part: FilePart) -> None:
-    if part.path.suffix != ".gz":
-        return
+    """Read a gzip file to its end, another one to its first line."""
+    packed = part.path.suffix.lower() == ".gz"
     try:
-        for _ in part.lines():
-            pass
+        lines = sum(1 for _ in part.lines()) if packed else sum(1 for _ in itertools.islice(part.lines(), 1))
     except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise InputFileError(str(part.path), f"no complete gzip file ({error}); copy or download it again") from error
+    except OSError as error:
+        raise InputFileError(str(part.path), f"cannot be read: {error.strerror or error}") from error
+    if not lines:
+        raise InputFileError(str(part.path), "the file is empty")
 
 
 def _source(part: FilePart, codec: str, settings: CodecSettings | None, source: str) -> FileSource:
@@ -174,7 +179,7 @@ def _source(part: FilePart, codec: str, settings: CodecSettings | None, source: 
 def _header_names(part: FilePart, header: bytes, settings: CodecSettings) -> tuple[str, ...]:
     try:
         cells = header.decode(settings.encoding).split(settings.delimiter)
-    except UnicodeDecodeError as error:
+    except UnicodeError as error:
         raise InputFileError(part.name, f"the header is not {settings.encoding}: {error}", line=1) from error
     names = tuple(cell.strip().strip('"') for cell in cells)
     try:
@@ -196,6 +201,6 @@ def _is_document(part: FilePart) -> bool:
         return False
     try:
         msgspec.json.decode(part.whole())
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import polars as pl
@@ -28,14 +28,16 @@ from ingest.batch import (
 from ingest.decoding import MessageDecoder
 from ingest.duplicates import DuplicateIndex
 from ingest.local_time import LocalClock
+from ingest.message import RawMessage
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
 from ingest.vendor_profile import VendorProfile, shipped_profile
-from lake.errors import LakeError
+from lake.errors import LakeError, SpoolError
 from lake.schemas import ERROR_CODES, QUARANTINE, READINGS, TableSchema
 from lake.tables import Lake, Position
 
 _CHUNK = 10_000
+_MOST_READINGS = 400_000  # of one batch: messages may expand to thousands of readings each
 
 log = structlog.get_logger(__name__)
 
@@ -62,6 +64,12 @@ class LakeWriter:
         if not self._state.writer_id():
             self._state.name_writer(f"writer-{uuid.uuid4().hex[:12]}")
         self._name = self._state.writer_id()
+        if self._spool.last_position() < self._state.position():
+            self.close()
+            raise SpoolError(
+                f"{site}/spool: state.db has come further than spool.db, which was replaced or restored alone; "
+                "restore both from the same backup, or move both away"
+            )
 
     def close(self) -> None:
         """Close the databases."""
@@ -117,14 +125,17 @@ class LakeWriter:
         wanted = ingest.commit_messages if until is None else until - after
         size = 0
         position = after
-        while position - after < wanted and (until is not None or size < ingest.commit_bytes):
+        while position - after < wanted:
             limit = min(_CHUNK, wanted - (position - after))
             messages = self._spool.read(position, limit=limit, limit_bytes=ingest.commit_bytes)
             if not messages:
                 break
+            _check_gapless(position, messages)
             for message in messages:
                 builder.add(message, decoder.decode(message))
                 size += len(message.payload)
+                if until is None and (size >= ingest.commit_bytes or builder.readings >= _MOST_READINGS):
+                    return builder
             position = messages[-1].position
         return builder
 
@@ -147,6 +158,7 @@ class LakeWriter:
         application = self._application(table)
         committed = self._lake.position(table, application)
         if committed >= batch.last:
+            self._lake.sync(table)  # an earlier attempt was cut short, perhaps before it could
             return
         rows = rows.filter(pl.col("position") > committed).drop("position")
         if rows.is_empty() and account is None:
@@ -158,6 +170,7 @@ class LakeWriter:
 
     def _recover_tally(self, after: int, committed: int) -> Tally:
         """Return the account of the one batch that is in the lake and not in ``state.db``."""
+        self._lake.sync(READINGS)
         for commit in self._lake.commits(READINGS):
             if commit.get("metriage.last") == str(committed) and commit.get("metriage.first") == str(after + 1):
                 log.info("batch recovered", first=after + 1, last=committed)
@@ -172,3 +185,10 @@ class LakeWriter:
 
     def _profile_of(self, _meter_id: str) -> VendorProfile:
         return shipped_profile("generic")
+
+
+def _check_gapless(after: int, messages: Sequence[RawMessage]) -> None:
+    """Say so when acknowledged messages are gone; nothing of ours removes them, so somebody else did."""
+    missing = messages[-1].position - after - len(messages)
+    if missing:
+        log.error("messages are missing in the spool", after=after, until=messages[-1].position, missing=missing)

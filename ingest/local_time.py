@@ -7,11 +7,12 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from zoneinfo import ZoneInfo
 
+from ingest.excerpt import excerpt
 from lake.errors import DecodingError
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-_DIGITS = re.compile(r"-?\d{1,16}(\.\d{1,9})?")
+_DIGITS = re.compile(r"-?[0-9]{1,16}(\.[0-9]{1,9})?")
 
 EARLIEST = 946_684_800_000_000  # 2000-01-01 [µs]
 DAY = 86_400_000_000  # [µs]
@@ -56,25 +57,66 @@ def parse_time(value: object, field: str = "ts") -> int:
         return _from_iso(value, field)
     if isinstance(value, int | float) and not isinstance(value, bool):
         return _from_epoch(value, field)
-    raise DecodingError("bad_time", f"{field} is no time: {value!r:.80}")
+    raise DecodingError("bad_time", f"{field} is no time: {excerpt(value)}")
 
 
 def _from_iso(value: str, field: str) -> int:
     try:
         parsed = datetime.fromisoformat(value)
     except ValueError:
-        raise DecodingError("bad_time", f"{field} is no ISO 8601 time: {value!r:.80}") from None
+        raise DecodingError("bad_time", f"{field} is no ISO 8601 time: {excerpt(value)}") from None
     if parsed.tzinfo is None:
         raise DecodingError(
-            "no_time_zone", f"{field} {value!r:.80} carries no zone; send an offset or configure a timezone"
+            "no_time_zone", f"{field} {excerpt(value)} carries no zone; send an offset or configure a timezone"
         )
     return (parsed - _EPOCH) // _MICROSECOND
 
 
 def _from_epoch(value: float, field: str) -> int:
     if not abs(value) < 1e15:  # also false for NaN
-        raise DecodingError("bad_time", f"{field} is no epoch in seconds or milliseconds: {value!r:.80}")
+        raise DecodingError("bad_time", f"{field} is no epoch in seconds or milliseconds: {excerpt(value)}")
     return round(value * 1_000_000) if abs(value) < _LARGEST_EPOCH_S else round(value * 1000)
+
+
+_NUMBERS = {"%Y": "year", "%m": "month", "%d": "day", "%H": "hour", "%M": "minute", "%S": "second"}
+_DIRECTIVE = re.compile("%.")
+
+
+class TimePattern:
+    """A strptime pattern; one made of plain numbers is read without :func:`time.strptime`, ten times as fast.
+
+    Parameters
+    ----------
+    pattern : str
+        Such as ``%d/%m/%Y %H:%M:%S``.
+
+    Examples
+    --------
+    >>> TimePattern("%d/%m/%Y %H:%M").parse("31/12/2016 23:59")
+    datetime.datetime(2016, 12, 31, 23, 59)
+    """
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern = pattern
+        directives = _DIRECTIVE.findall(pattern)
+        plain = set(directives) <= set(_NUMBERS) and len(set(directives)) == len(directives)
+        literals = [re.escape(text) for text in _DIRECTIVE.split(pattern)]
+        groups = [f"(?P<{_NUMBERS[name]}>[0-9]{{{4 if name == '%Y' else 2}}})" for name in directives if plain]
+        text = "".join(part for pair in zip(literals, [*groups, ""], strict=True) for part in pair) if plain else None
+        self._numbers = re.compile(text) if text and {"%Y", "%m", "%d"} <= set(directives) else None
+
+    def parse(self, text: str) -> datetime:
+        """Return `text` as a datetime, naive where the pattern has no zone.
+
+        Raises
+        ------
+        ValueError
+            It does not fit the pattern.
+        """
+        found = self._numbers.fullmatch(text) if self._numbers is not None else None
+        if found is None:
+            return datetime.strptime(text, self.pattern)  # noqa: DTZ007 - a zone comes from the settings
+        return datetime(**{name: int(number) for name, number in found.groupdict().items()})  # type: ignore[arg-type]  # noqa: DTZ001
 
 
 @lru_cache(maxsize=16)
@@ -145,7 +187,7 @@ class _Pass:
         self.last = ""
         self.second = False
         self.register: float | None = None
-        self.seen: list[tuple[str, float | None]] = []
+        self.seen: set[tuple[str, float | None]] = set()
 
     def is_second(self, local: datetime, register: float | None) -> bool:
         key = local.isoformat()
@@ -157,13 +199,13 @@ class _Pass:
             self.second = True
         if not self.second:
             self.last = key
-            self.seen.append((key, register))
+            self.seen.add((key, register))
         if register is not None and not behind:
             self.register = register
         return self.second
 
     def dump(self) -> dict[str, object]:
-        return {"last": self.last, "second": self.second, "register": self.register, "seen": self.seen}
+        return {"last": self.last, "second": self.second, "register": self.register, "seen": list(self.seen)}
 
     @classmethod
     def load(cls, value: dict[str, object]) -> _Pass:
@@ -171,5 +213,5 @@ class _Pass:
         place.last = str(value["last"])
         place.second = bool(value["second"])
         place.register = value["register"]  # type: ignore[assignment]
-        place.seen = [(key, register) for key, register in value["seen"]]  # type: ignore[attr-defined]
+        place.seen = {(key, register) for key, register in value["seen"]}  # type: ignore[attr-defined]
         return place

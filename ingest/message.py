@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from lake.vocabulary import READING
 
@@ -42,8 +42,7 @@ class Channel:
     header: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class RawMessage:
+class RawMessage(NamedTuple):
     """A message as it came in.
 
     Parameters

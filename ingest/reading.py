@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import msgspec
 
+from ingest.excerpt import excerpt
 from ingest.local_time import DAY, EARLIEST, moment
-from ingest.message import Row
+from ingest.message import ROW_COLUMNS, Row
 from lake.errors import DecodingError
 from lake.vocabulary import MEASURES, VALVE_COMMANDS, VALVE_REFUSALS, VALVE_STATES
 
 LARGEST = 1e12  # beyond it a number is no measurement but an accident
 LONGEST_TEXT = 256
+DEEPEST = 32  # no payload shape is nested deeper
 
 _METER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _WORDS = {
@@ -36,7 +38,7 @@ def check_meter_id(value: object) -> str:
     if not isinstance(value, str) or not _METER_ID.fullmatch(value):
         raise DecodingError(
             "bad_meter_id",
-            f"{value!r:.80} is no meter id: 1 to 64 of A-Z a-z 0-9 . _ : -, the first alphanumeric",
+            f"{excerpt(value)} is no meter id: 1 to 64 of A-Z a-z 0-9 . _ : -, the first alphanumeric",
         )
     return value
 
@@ -69,12 +71,23 @@ def agree_on_meter(payload_id: object, topic: str | None) -> str:
         return check_meter_id(topic_id)
     meter_id = check_meter_id(payload_id)
     if topic_id is not None and topic_id != meter_id:
-        raise DecodingError("meter_id_mismatch", f"the topic names {topic_id!r:.80}, the payload {meter_id!r}")
+        raise DecodingError("meter_id_mismatch", f"the topic names {excerpt(topic_id)}, the payload {meter_id!r}")
     return meter_id
 
 
-def check_time(ts: int, received_at: int | None, now: int) -> None:
-    """Check that a measuring time is plausible; all in microseconds since 1970 UTC.
+def check_time(ts: int, received_at: int | None, now: int, field: str = "ts") -> None:
+    """Check that a time is plausible; all in microseconds since 1970 UTC.
+
+    Parameters
+    ----------
+    ts : int
+        The time.
+    received_at : int or None
+        When the message reached us; None: not before `now`.
+    now : int
+        The clock.
+    field : str
+        Name for the error message.
 
     Raises
     ------
@@ -82,11 +95,11 @@ def check_time(ts: int, received_at: int | None, now: int) -> None:
         ``time_too_early`` or ``time_in_future``.
     """
     if ts < EARLIEST:
-        raise DecodingError("time_too_early", f"ts {_readable(ts)} lies before the year 2000")
+        raise DecodingError("time_too_early", f"{field} {_readable(ts)} lies before the year 2000")
     limit = now if received_at is None else received_at
     if ts > limit + DAY:
         raise DecodingError(
-            "time_in_future", f"ts {_readable(ts)} lies more than 24 h after it was received ({_readable(limit)})"
+            "time_in_future", f"{field} {_readable(ts)} lies more than 24 h after it was received ({_readable(limit)})"
         )
 
 
@@ -108,9 +121,9 @@ def check_number(field: str, value: object) -> float | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
-        raise DecodingError("wrong_type", f"{field} must be a number, not {value!r:.80}")
+        raise DecodingError("wrong_type", f"{field} must be a number, not {excerpt(value)}")
     if not -LARGEST <= value <= LARGEST:  # also false for NaN
-        raise DecodingError("not_finite", f"{field} is {value!r:.40}: not finite, or beyond 1e12")
+        raise DecodingError("not_finite", f"{field} is {excerpt(value)}: not finite, or beyond 1e12")
     return float(value)
 
 
@@ -127,9 +140,9 @@ def check_integer(field: str, value: object) -> int | None:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
-        raise DecodingError("wrong_type", f"{field} must be a whole number, not {value!r:.80}")
+        raise DecodingError("wrong_type", f"{field} must be a whole number, not {excerpt(value)}")
     if not -_INT64 <= value < _INT64:
-        raise DecodingError("not_finite", f"{field} does not fit 64 bits: {value!r:.40}")
+        raise DecodingError("not_finite", f"{field} does not fit 64 bits: {excerpt(value)}")
     return value
 
 
@@ -144,17 +157,17 @@ def check_text(field: str, value: object) -> str | None:
     if value is None:
         return None
     if not isinstance(value, str):
-        raise DecodingError("wrong_type", f"{field} must be a string, not {value!r:.80}")
+        raise DecodingError("wrong_type", f"{field} must be a string, not {excerpt(value)}")
     words = _WORDS.get(field)
     if words is not None and value not in words:
-        raise DecodingError("wrong_value", f"{field} is {value!r:.80}; allowed are {', '.join(sorted(words))}")
+        raise DecodingError("wrong_value", f"{field} is {excerpt(value)}; allowed are {', '.join(sorted(words))}")
     if len(value) > LONGEST_TEXT:
-        raise DecodingError("wrong_value", f"{field} is longer than {LONGEST_TEXT} characters: {value!r:.80}…")
+        raise DecodingError("wrong_value", f"{field} is longer than {LONGEST_TEXT} characters: {excerpt(value)}")
     return value
 
 
-def check_codes(value: object) -> list[str] | None:
-    """Return a list of error codes.
+def check_codes(_field: str, value: object) -> list[str] | None:
+    """Return a list of error codes, None for an empty one.
 
     Raises
     ------
@@ -164,13 +177,13 @@ def check_codes(value: object) -> list[str] | None:
     if value is None:
         return None
     if not isinstance(value, list):
-        raise DecodingError("wrong_type", f"error_codes must be a list of strings, not {value!r:.80}")
-    return [code for item in value if (code := _code(item))]
+        raise DecodingError("wrong_type", f"error_codes must be a list of strings, not {excerpt(value)}")
+    return [code for item in value if (code := _code(item))] or None
 
 
 def _code(item: object) -> str | None:
     if not isinstance(item, str):
-        raise DecodingError("wrong_type", f"error_codes must hold strings, not {item!r:.80}")
+        raise DecodingError("wrong_type", f"error_codes must hold strings, not {excerpt(item)}")
     return check_text("error_codes", item)
 
 
@@ -184,25 +197,28 @@ def check_bool(field: str, value: object) -> bool | None:
     """
     if value is None or isinstance(value, bool):
         return value
-    raise DecodingError("wrong_type", f"{field} must be true or false, not {value!r:.80}")
+    raise DecodingError("wrong_type", f"{field} must be true or false, not {excerpt(value)}")
 
 
-def check_measure(field: str, value: object) -> float | int | str | None:
-    """Return the value of one field of :data:`lake.vocabulary.MEASURES`, checked by its type.
-
-    Raises
-    ------
-    DecodingError
-        The value does not fit.
-    """
-    dtype = MEASURES[field].dtype
-    if dtype == "float64":
-        return check_number(field, value)
-    return check_integer(field, value) if dtype == "int64" else check_text(field, value)
-
-
-# Most fields of most readings are absent: one look per field, and a call only where there is something to check.
-_MEASURE_NAMES = tuple(MEASURES)
+# Where each field of a reading stands in a row, and how it is checked.
+_OF_TYPE: dict[str, Callable[[str, object], object]] = {
+    "float64": check_number,
+    "int64": check_integer,
+    "string": check_text,
+}
+_CHECKS: dict[str, tuple[int, Callable[[str, object], object]]] = {
+    name: (ROW_COLUMNS.index(name), check)
+    for name, check in {
+        **{name: _OF_TYPE[column.dtype] for name, column in MEASURES.items()},
+        "seq": check_integer,
+        "status": check_integer,
+        "error_codes": check_codes,
+        "firmware": check_text,
+        "valid": check_bool,
+    }.items()
+}
+_METER, _TS, _SOURCE, _EXTRA, _AMBIGUOUS = map(ROW_COLUMNS.index, ("meter_id", "ts", "source", "extra", "ambiguous"))
+_VALUES = sorted(_CHECKS[name][0] for name in (*MEASURES, "status", "error_codes"))
 
 
 def build_row(
@@ -213,7 +229,7 @@ def build_row(
     Parameters
     ----------
     fields : mapping
-        Values by vocabulary name, in vocabulary units, unchecked.
+        Values by vocabulary name, in vocabulary units, unchecked; other names are passed over.
     meter_id, ts, source
         Already checked; `ts` in microseconds since 1970 UTC.
     extra : mapping
@@ -226,28 +242,35 @@ def build_row(
     DecodingError
         A value does not fit, or there is none.
     """
-    get = fields.get
-    measures = [None if (value := get(name)) is None else check_measure(name, value) for name in _MEASURE_NAMES]
-    status = check_integer("status", fields.get("status"))
-    codes = check_codes(fields.get("error_codes"))
-    if status is None and not codes and measures.count(None) == len(measures):
+    row: list[Any] = [None] * len(ROW_COLUMNS)
+    for name, value in fields.items():
+        if value is not None and name in _CHECKS:
+            place, check = _CHECKS[name]
+            row[place] = check(name, value)
+    if all(row[place] is None for place in _VALUES):
         raise DecodingError("no_value", "the reading has neither a value nor a status nor a code")
-    return (
-        meter_id,
-        ts,
-        source,
-        check_integer("seq", fields.get("seq")),
-        *measures,
-        status,
-        codes or None,
-        check_text("firmware", fields.get("firmware")),
-        check_bool("valid", fields.get("valid")),
-        None,  # invalid_fields: filled by the vendor profile
-        encode_extra(extra),
-        ambiguous,
-    )
+    row[_METER], row[_TS], row[_SOURCE], row[_AMBIGUOUS] = meter_id, ts, source, ambiguous
+    if extra:
+        row[_EXTRA] = encode_extra(extra)
+    return tuple(row)
 
 
-def encode_extra(extra: Mapping[str, Any]) -> str | None:
-    """Return unknown fields as JSON text with sorted keys, None where there are none."""
-    return msgspec.json.encode(dict(extra), order="sorted").decode() if extra else None
+def encode_extra(extra: Mapping[str, Any]) -> str:
+    """Return unknown fields as JSON text with sorted keys.
+
+    Raises
+    ------
+    DecodingError
+        ``too_deep``.
+    """
+    _check_depth(extra)
+    return msgspec.json.encode(extra, order="sorted").decode()
+
+
+def _check_depth(value: object, depth: int = 0) -> None:
+    if not isinstance(value, dict | list):
+        return
+    if depth > DEEPEST:
+        raise DecodingError("too_deep", f"unknown fields are nested deeper than {DEEPEST}")
+    for inner in value.values() if isinstance(value, dict) else value:
+        _check_depth(inner, depth + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -145,9 +145,22 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
             raise SettingsError("a column for ts (the measuring time) is required", key=f"{key}.columns")
         if "meter_id" not in self.columns and "meter_id" not in self.constants:
             raise SettingsError("meter_id must be a column or a constant", key=f"{key}.columns")
+        self._check_text(key)
         self._check_columns(key)
         self._check_units(key)
         self._check_time(key)
+
+    def _check_text(self, key: str) -> None:
+        if self.delimiter in '"\r\n' or self.delimiter.isalnum():
+            raise SettingsError("must be one character that is neither a quote, a line end, a letter nor a digit",
+                                key=f"{key}.delimiter")  # fmt: skip
+        try:
+            written = "09AZaz;,\t\r\n".encode(self.encoding)
+        except (LookupError, UnicodeError):
+            written = b""
+        if not written.endswith(b"09AZaz;,\t\r\n"):
+            raise SettingsError(f"{self.encoding!r} is no text encoding that extends ASCII, such as utf-8 or gb18030",
+                                key=f"{key}.encoding")  # fmt: skip
 
     def _check_columns(self, key: str) -> None:
         named = [column for column in (*self.columns.values(), *self.ignore) if isinstance(column, str)]
@@ -178,11 +191,13 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         if "%" not in self.time_format:
             raise SettingsError(f"{self.time_format!r} is no time format; allowed are iso, epoch_s, epoch_ms or a "
                                 "strptime pattern", key=f"{key}.time_format")  # fmt: skip
+        sample = datetime(2024, 12, 31, 23, 58, 57, tzinfo=UTC)
         try:
-            sample = datetime(2024, 12, 31, 23, 58, 57).strftime(self.time_format)  # noqa: DTZ001 - only a pattern test
-            datetime.strptime(sample, self.time_format)  # noqa: DTZ007
+            parsed = datetime.strptime(sample.strftime(self.time_format), self.time_format)  # noqa: DTZ007
         except ValueError as error:
             raise SettingsError(f"{self.time_format!r}: {error}", key=f"{key}.time_format") from error
+        if parsed.date() != sample.date():
+            raise SettingsError(f"{self.time_format!r} does not give year, month and day", key=f"{key}.time_format")
         if self.timezone is None and "%z" not in self.time_format:
             raise SettingsError("times without a zone need timezone, e.g. Europe/Madrid", key=f"{key}.timezone")
 

@@ -14,11 +14,12 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
+from urllib.parse import quote
 
 import msgspec
 
 from ingest.message import Channel, RawMessage
-from lake.durability import sync_files
+from lake.durability import sync_path
 from lake.errors import SpoolError
 
 FILE = "spool.db"
@@ -35,6 +36,20 @@ CREATE TABLE IF NOT EXISTS message (
     payload BLOB NOT NULL
 );
 """
+
+
+def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
+    """Open a database of the spool; transactions are begun and ended by hand.
+
+    Raises
+    ------
+    sqlite3.Error
+        It cannot be opened.
+    """
+    mode = "ro" if read_only else "rwc"
+    return sqlite3.connect(
+        f"file:{quote(str(file))}?mode={mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
+    )
 
 
 class Spool(AbstractContextManager["Spool"]):
@@ -61,13 +76,14 @@ class Spool(AbstractContextManager["Spool"]):
         try:
             if not read_only:
                 self.folder.mkdir(parents=True, exist_ok=True)
-            mode = "?mode=ro" if read_only else ""
-            self._connection = sqlite3.connect(
-                f"file:{self.folder / FILE}{mode}", uri=True, timeout=30, isolation_level=None, check_same_thread=False
-            )
+            self._connection = connect(self.folder / FILE, read_only=read_only)
+        except (sqlite3.Error, OSError) as error:
+            raise SpoolError(f"the spool in {self.folder} cannot be opened: {error}") from error
+        try:
             if not read_only:
                 self._prepare()
-        except sqlite3.Error as error:
+        except (sqlite3.Error, OSError) as error:
+            self._connection.close()
             raise SpoolError(f"the spool in {self.folder} cannot be opened: {error}") from error
 
     def _prepare(self) -> None:
@@ -75,8 +91,10 @@ class Spool(AbstractContextManager["Spool"]):
         self._connection.execute("PRAGMA synchronous=FULL")
         self._connection.execute("PRAGMA journal_size_limit=67108864")
         self._connection.executescript(_SCHEMA)
-        sync_files([self.folder / FILE])
         (self.folder / FILE).chmod(0o600)
+        # Never open and close the database file itself beside SQLite: that drops the locks this process holds on it,
+        # and another process that closes its connection then deletes the log we are writing to.
+        sync_path(self.folder)
 
     def append(self, channel: Channel, messages: Iterable[tuple[str, int | None, bytes]]) -> int:
         """Store one group of messages; they are on the disk when this returns.
@@ -113,9 +131,10 @@ class Spool(AbstractContextManager["Spool"]):
             self._connection.execute("COMMIT")
         except sqlite3.Error as error:
             self._channels.pop(channel, None)
+            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
+        finally:
             if self._connection.in_transaction:
                 self._connection.execute("ROLLBACK")
-            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
         return last
 
     def _channel_number(self, channel: Channel) -> int:

@@ -30,6 +30,7 @@ from ingest.settings import BrokerSettings
 from lake.errors import BrokerError, SettingsError, SpoolError
 
 _GROUP = 2000  # messages a group commit at most
+_GROUP_BYTES = 16_000_000
 _IDLE_S = 0.25
 _RETRY_SPOOL_S = 1.0
 _CONNECT_TIMEOUT_S = 10.0
@@ -67,6 +68,7 @@ class Subscriber:
         self._channel = Channel("mqtt", settings.codec, settings.source, enveloped)
         self._versions = _Rotation(protocol_versions(settings.protocol))
         self._group: list[tuple[str, int | None, bytes]] = []
+        self._group_bytes = 0
         self._to_acknowledge: list[tuple[int, int]] = []
         self._refusal: str | None = None
         self._connected = False
@@ -76,23 +78,41 @@ class Subscriber:
         """Connect, receive and reconnect until `stop` is set."""
         backoff_s = 1.0
         while not stop.is_set():
-            client = self._client()
-            reached = False
+            self._forget_connection()
             try:
-                self._connect(client)
-                reached = True
-                self._receive(client, stop)
-            except (OSError, BrokerError, ValueError) as error:
+                self._visit(stop)
+            except (OSError, BrokerError, SettingsError, ValueError) as error:
                 log.warning("broker not connected", url=self._settings.url, error=str(error))
             if self._connected:
                 backoff_s = 1.0
-            elif reached:
-                self._versions.rotate()
-            self._leave(client)
             if not stop.is_set():
                 # Jitter keeps a fleet of clients from coming back at the same moment.
                 stop.wait(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
+
+    def _forget_connection(self) -> None:
+        """Start afresh: the broker sends again what an earlier connection did not acknowledge."""
+        self._drop_group()
+        self._connected = False
+        self._refusal = None
+
+    def _drop_group(self) -> None:
+        self._group.clear()
+        self._group_bytes = 0
+        self._to_acknowledge.clear()
+
+    def _visit(self, stop: threading.Event) -> None:
+        """Receive over one connection until it ends or `stop` is set."""
+        client = self._client()
+        try:
+            self._connect(client)
+            try:
+                self._receive(client, stop)
+            finally:
+                if not self._connected:
+                    self._versions.rotate()
+        finally:
+            self._leave(client)
 
     def _client(self) -> mqtt.Client:
         settings = self._settings
@@ -111,10 +131,6 @@ class Subscriber:
         client.on_connect = self._on_connect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
-        self._group.clear()
-        self._to_acknowledge.clear()
-        self._connected = False
-        self._refusal = None
         return client
 
     def _connect(self, client: mqtt.Client) -> None:
@@ -156,6 +172,7 @@ class Subscriber:
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
         received_at = None if self._channel.enveloped else self._now()
         self._group.append((_topic(message), received_at, bytes(message.payload)))
+        self._group_bytes += len(message.payload)
         if message.qos:
             self._to_acknowledge.append((message.mid, message.qos))
 
@@ -165,6 +182,8 @@ class Subscriber:
         while not stop.is_set():
             result = self._read(client)
             self._commit(client)
+            if self._full():
+                stop.wait(_IDLE_S)  # the spool takes nothing: the broker waits, and so do we
             if result != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
                 raise BrokerError(self._refusal or f"connection lost: {mqtt.error_string(result)}")
             if not self._connected and time.monotonic() > deadline:
@@ -172,12 +191,15 @@ class Subscriber:
         while self._group and self._retry_spool_at == 0.0:
             self._commit(client)
 
+    def _full(self) -> bool:
+        return len(self._group) >= _GROUP or self._group_bytes >= _GROUP_BYTES
+
     def _read(self, client: mqtt.Client) -> MQTTErrorCode:
         """Wait for the broker a moment, then take everything it sent, up to one group."""
         if not _readable(client, _IDLE_S):
             return client.loop_misc()
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and len(self._group) < _GROUP and _readable(client, 0):
+        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._full() and _readable(client, 0):
             result = client.loop_read()
         if result == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
             result = client.loop_write()
@@ -202,8 +224,7 @@ class Subscriber:
             self._retry_spool_at = 0.0
         for message_id, qos in self._to_acknowledge:
             client.ack(message_id, qos)
-        self._group.clear()
-        self._to_acknowledge.clear()
+        self._drop_group()
 
     def _leave(self, client: mqtt.Client) -> None:
         """Disconnect; the broker keeps the session and sends again what was not acknowledged."""
@@ -292,6 +313,18 @@ def broker_password(settings: BrokerSettings, folder: Path) -> str | None:
         except OSError as error:
             raise SettingsError(f"cannot be read: {error}", key="broker.password_file") from error
     return None
+
+
+def check_credentials(settings: BrokerSettings, folder: Path) -> None:
+    """Check that what a broker's settings refer to can be read.
+
+    Raises
+    ------
+    SettingsError
+        It cannot.
+    """
+    broker_password(settings, folder)
+    tls_context(settings, folder)
 
 
 def tls_context(settings: BrokerSettings, folder: Path) -> ssl.SSLContext:

@@ -1,7 +1,7 @@
 """The lake writer as a process of its own, so that it never fights the receiver for the interpreter lock.
 
 Protocol, one line each on standard input: first the settings as JSON, then ``drain`` (bring everything that waits into
-the lake now) as often as wanted; the answer to ``drain`` is ``drained <position>`` on standard output. End of input
+the lake now) as often as wanted; the answer to ``drain`` is ``drained`` on standard output. End of input
 (the receiver stopped or was killed) ends the process; what waits stays in the spool.
 """
 
@@ -125,7 +125,10 @@ def main() -> None:
         signal.signal(number, signal.SIG_IGN)
     configure_logging()
     commands = Commands(sys.stdin.buffer)
-    settings = msgspec.json.decode(commands.first(), type=WriterSettings)
+    line = commands.first()
+    if not line:  # the receiver was killed before it could tell
+        return
+    settings = msgspec.json.decode(line, type=WriterSettings)
     folder = Path(settings.site) / "spool"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "writer.lock").open("a") as lock:

@@ -1,21 +1,19 @@
 """One decoder a payload shape; a decoder is found by the codec name of its channel.
 
-A decoder is a function ``(payload, context) -> None`` object with the method of :class:`ingest.decoders.Decoder`. To
-add a shape: one file here that registers itself with :func:`decoder`, its cases in
-``tests/ingest/decoders/cases/<shape>/``, and a line in the documentation.
+A decoder is an object with the method of :class:`Decoder`. To add a shape: one file here, a line in
+:class:`ingest.decoding.MessageDecoder` that makes it, its cases in ``tests/ingest/decoders/cases/<shape>/``, and a line
+in the documentation.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from ingest.local_time import LocalClock
 from ingest.message import Decoded
 
 
-@dataclass(frozen=True, slots=True)
-class Context:
+class Context(NamedTuple):
     """What a decoder may know beside the payload.
 
     Parameters

@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from ingest.decoders import Context
-from ingest.local_time import microseconds, parse_time
-from ingest.message import Decoded
+from ingest.excerpt import excerpt
+from ingest.local_time import TimePattern, microseconds, parse_time
+from ingest.message import Decoded, Row
 from ingest.reading import agree_on_meter, build_row, check_text, check_time
 from ingest.settings import CodecSettings, unit_divisors
 from lake.errors import DecodingError
 from lake.vocabulary import MEASURES
 
+_HEAD = frozenset({"meter_id", "ts", "source"})  # what every reading has
+_FORMATS = frozenset({"iso", "epoch_s", "epoch_ms"})
 _TRUE = frozenset({"true", "1", "yes", "y", "t"})
 _FALSE = frozenset({"false", "0", "no", "n", "f"})
 
@@ -33,11 +37,18 @@ class DelimitedDecoder:
     def __init__(self, settings: CodecSettings, names: Sequence[str] | None = None) -> None:
         self._settings = settings
         self._names = tuple(settings.names or names or ())
-        self._index = {field: self._column(column) for field, column in settings.columns.items()}
-        used = {*self._index.values(), *(self._column(column) for column in settings.ignore)}
-        self._used = frozenset(used)
-        self._least = max(self._index.values()) + 1
-        self._divisors = {field: unit_divisors(field)[unit] for field, unit in settings.units.items()}
+        self._places = {field: self._column(column) for field, column in settings.columns.items()}
+        self._used = frozenset({*self._places.values(), *(self._column(column) for column in settings.ignore)})
+        self._least = max(self._places.values()) + 1
+        self._pattern = None if settings.time_format in _FORMATS else TimePattern(settings.time_format)
+        self._values = {
+            field: (place, _converter(field, settings.units.get(field)))
+            for field, place in self._places.items()
+            if field not in _HEAD
+        }
+        self._constants = {
+            field: _converter(field, None)(text) for field, text in settings.constants.items() if field not in _HEAD
+        }
 
     def _column(self, column: int | str) -> int:
         """Return the place of a column from 0."""
@@ -53,50 +64,49 @@ class DelimitedDecoder:
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the reading of one line; see :class:`ingest.decoders.Decoder`."""
         cells = self._cells(payload)
-        values: dict[str, Any] = dict(self._settings.constants)
-        values |= {field: cells[place].strip() for field, place in self._index.items()}
-        meter_id = agree_on_meter(values.pop("meter_id", None) or None, context.topic)
-        source = check_text("source", values.pop("source", None)) or context.source
-        written = values.pop("ts")
-        fields = {field: self._value(field, text) for field, text in values.items()}
-        ts, ambiguous = self._time(written, f"{meter_id}/{source}", fields.get("volume_m3"), context)
+        meter_id = agree_on_meter(self._head("meter_id", cells) or None, context.topic)
+        try:
+            return Decoded(context.topic, context.received_at, [self._row(cells, meter_id, context)])
+        except DecodingError as error:
+            error.meter_id = meter_id
+            raise
+
+    def _row(self, cells: list[str], meter_id: str, context: Context) -> Row:
+        source = check_text("source", self._head("source", cells) or None) or context.source
+        fields = dict(self._constants)
+        for field, (place, convert) in self._values.items():
+            text = cells[place].strip()
+            if text:
+                fields[field] = convert(text)
+        ts, ambiguous = self._time(self._head("ts", cells), f"{meter_id}/{source}", fields.get("volume_m3"), context)
         check_time(ts, context.received_at, context.now)
-        extra = {self._name(place): cell for place, cell in enumerate(cells) if place not in self._used and cell}
-        row = build_row(fields, meter_id=meter_id, ts=ts, source=source, extra=extra, ambiguous=ambiguous)
-        return Decoded(context.topic, context.received_at, [row])
+        extra = {self._name(place): cell for place, cell in enumerate(cells) if cell and place not in self._used}
+        return build_row(fields, meter_id=meter_id, ts=ts, source=source, extra=extra, ambiguous=ambiguous)
+
+    def _head(self, field: str, cells: list[str]) -> str:
+        place = self._places.get(field)
+        return self._settings.constants.get(field, "") if place is None else cells[place].strip()
 
     def _cells(self, payload: bytes) -> list[str]:
         try:
             text = payload.decode(self._settings.encoding).strip("\r\n")
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:
             raise DecodingError("not_csv", f"not {self._settings.encoding}: {error}") from None
         if '"' in text:
             try:
                 cells = next(csv.reader([text], delimiter=self._settings.delimiter, strict=True), [])
             except csv.Error as error:
-                raise DecodingError("not_csv", f"{error}: {text!r:.80}") from None
+                raise DecodingError("not_csv", f"{error}: {excerpt(text)}") from None
         else:
             cells = text.split(self._settings.delimiter)
         if len(cells) < self._least:
             raise DecodingError(
-                "not_csv", f"{len(cells)} columns where at least {self._least} are needed: {text!r:.80}"
+                "not_csv", f"{len(cells)} columns where at least {self._least} are needed: {excerpt(text)}"
             )
         return cells
 
     def _name(self, place: int) -> str:
         return self._names[place] if place < len(self._names) else f"column_{place + 1}"
-
-    def _value(self, field: str, text: str) -> Any:
-        if not text:
-            return None
-        if field == "error_codes":
-            return text.split()
-        if field == "valid":
-            return _truth(text)
-        dtype = MEASURES[field].dtype if field in MEASURES else {"seq": "int64", "status": "int64"}.get(field)
-        if dtype == "float64":
-            return _number(field, text) / self._divisors.get(field, 1)
-        return _integer(field, text) if dtype == "int64" else text
 
     def _time(self, text: str, meter: str, register: Any, context: Context) -> tuple[int, bool]:
         if not text:
@@ -105,7 +115,7 @@ class DelimitedDecoder:
             scale = 1_000_000 if self._settings.time_format == "epoch_s" else 1000
             seconds = _number("ts", text)
             if not abs(seconds) < 1e15:
-                raise DecodingError("bad_time", f"ts {text!r:.40} is no epoch")
+                raise DecodingError("bad_time", f"ts {excerpt(text)} is no epoch")
             return round(seconds * scale), False
         parsed = self._parse(text)
         if parsed.tzinfo is not None:
@@ -116,11 +126,22 @@ class DelimitedDecoder:
 
     def _parse(self, text: str) -> datetime:
         try:
-            if self._settings.time_format == "iso":
-                return datetime.fromisoformat(text)
-            return datetime.strptime(text, self._settings.time_format)  # noqa: DTZ007 - the zone comes next
-        except ValueError:
-            raise DecodingError("bad_time", f"ts {text!r:.60} does not fit {self._settings.time_format!r}") from None
+            return datetime.fromisoformat(text) if self._pattern is None else self._pattern.parse(text)
+        except (ValueError, OverflowError):
+            raise DecodingError("bad_time", f"ts {excerpt(text)} does not fit {self._settings.time_format!r}") from None
+
+
+def _converter(field: str, unit: str | None) -> Callable[[str], object]:
+    """Return what turns a cell that is not empty into a value of `field`, in the vocabulary's unit."""
+    if field == "error_codes":
+        return str.split
+    if field == "valid":
+        return _truth
+    dtype = MEASURES[field].dtype if field in MEASURES else {"seq": "int64", "status": "int64"}.get(field)
+    if dtype == "float64":
+        divisor = unit_divisors(field)[unit] if unit is not None else 1.0
+        return lambda text: _number(field, text) / divisor
+    return partial(_integer, field) if dtype == "int64" else str
 
 
 def _number(field: str, text: str) -> float:
@@ -129,17 +150,19 @@ def _number(field: str, text: str) -> float:
             return float(text)
     except ValueError:
         pass
-    raise DecodingError("wrong_type", f"{field} must be a number, not {text!r:.80}")
+    raise DecodingError("wrong_type", f"{field} must be a number, not {excerpt(text)}")
 
 
 def _integer(field: str, text: str) -> int:
     try:
-        return int(text)
+        if "_" not in text:
+            return int(text)
     except ValueError:
-        number = _number(field, text)
-        if not number.is_integer():
-            raise DecodingError("wrong_type", f"{field} must be a whole number, not {text!r:.80}") from None
-        return int(number)
+        pass
+    number = _number(field, text)
+    if not number.is_integer():
+        raise DecodingError("wrong_type", f"{field} must be a whole number, not {excerpt(text)}")
+    return int(number)
 
 
 def _truth(text: str) -> bool:
@@ -148,4 +171,4 @@ def _truth(text: str) -> bool:
         return True
     if word in _FALSE:
         return False
-    raise DecodingError("wrong_type", f"valid must be true or false, not {text!r:.80}")
+    raise DecodingError("wrong_type", f"valid must be true or false, not {excerpt(text)}")

@@ -8,9 +8,10 @@ from typing import Any
 import msgspec
 
 from ingest.decoders import Context
+from ingest.excerpt import excerpt
 from ingest.local_time import parse_time
 from ingest.message import Decoded, Rejection, Row
-from ingest.reading import agree_on_meter, build_row, check_number, check_text, check_time
+from ingest.reading import agree_on_meter, build_row, check_text, check_time
 from lake.errors import DecodingError
 from lake.vocabulary import MEASURES
 
@@ -30,8 +31,10 @@ class NativeDecoder:
         """Return the readings of a native payload; see :class:`ingest.decoders.Decoder`."""
         try:
             document = self._json.decode(payload)
-        except msgspec.DecodeError as error:
-            raise DecodingError("not_json", f"{error}; begins with {payload[:60]!r}") from None
+        except msgspec.ValidationError as error:  # JSON, but with a number that no float holds
+            raise DecodingError("not_finite", f"{error}; begins with {excerpt(payload)}") from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise DecodingError("not_json", f"{error}; begins with {excerpt(payload)}") from None
         except RecursionError:
             raise DecodingError("too_deep", "the JSON is nested too deeply") from None
         decoded = Decoded(context.topic, context.received_at)
@@ -48,7 +51,7 @@ def _decode_item(item: object, where: str, context: Context, decoded: Decoded) -
     meter_id: str | None = None
     try:
         if not isinstance(item, dict):
-            raise DecodingError("wrong_type", f"a reading must be an object, not {item!r:.80}")
+            raise DecodingError("wrong_type", f"a reading must be an object, not {excerpt(item)}")
         meter_id = agree_on_meter(item.get("meter_id"), context.topic)
         source = check_text("source", item.get("source")) or context.source
         read = _decode_reading(item, meter_id, source, context, decoded)
@@ -97,7 +100,7 @@ def _profile_rows(item: Mapping[str, Any], meter_id: str, source: str, context: 
         ts = start + index * step
         try:
             check_time(ts, context.received_at, context.now)
-            fields = {"volume_m3": check_number("volume_m3", register), "valid": item.get("valid")}
+            fields = {"volume_m3": register, "valid": item.get("valid"), "firmware": item.get("firmware")}
             yield build_row(fields, meter_id=meter_id, ts=ts, source=source, extra={})
         except DecodingError as error:
             yield Rejection(error.reason, f"profile.volume_m3[{index - 1}]: {error.detail}")
@@ -106,10 +109,10 @@ def _profile_rows(item: Mapping[str, Any], meter_id: str, source: str, context: 
 def _check_profile(profile: object) -> tuple[int, int, list[object]]:
     """Return start [µs], step [µs] and registers [m³] of a profile."""
     if not isinstance(profile, dict):
-        raise DecodingError("wrong_type", f"profile must be an object, not {profile!r:.80}")
+        raise DecodingError("wrong_type", f"profile must be an object, not {excerpt(profile)}")
     step, registers = profile.get("step_s"), profile.get("volume_m3")
     if isinstance(step, bool) or not isinstance(step, int) or not 1 <= step <= 31 * 86400:
-        raise DecodingError("wrong_value", f"profile.step_s must be 1 to 2678400 whole seconds, not {step!r:.80}")
+        raise DecodingError("wrong_value", f"profile.step_s must be 1 to 2678400 whole seconds, not {excerpt(step)}")
     if not isinstance(registers, list) or len(registers) > _LONGEST_PROFILE:
         raise DecodingError("wrong_type", f"profile.volume_m3 must be a list of at most {_LONGEST_PROFILE} numbers")
     if profile.get("start") is None:

@@ -1,0 +1,195 @@
+"""From a raw message to readings: envelopes, size, time of receipt, and every bad input of the contract."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ingest.message import Channel, Decoded
+from lake.vocabulary import QUARANTINE_REASONS
+from tests.ingest.messages import ALICANTE, ENVELOPED, LINES, MQTT, NOW, TOPIC, decode, named, native
+from tests.ingest.test_reading import JSON
+
+
+def reason_of(decoded: Decoded) -> str:
+    [rejection] = decoded.rejections
+
+    assert decoded.rows == []
+    assert rejection.reason in QUARANTINE_REASONS
+    assert len(rejection.detail) < 400
+    return rejection.reason
+
+
+def deep(depth: int) -> bytes:
+    return b"[" * depth + b"]" * depth
+
+
+BAD = {
+    "nothing": (b"", "not_json"),
+    "no_json": (b"volume=3", "not_json"),
+    "half_json": (b'{"ts": "2024-06-01T10:00:00Z", "volume_m3": 1', "not_json"),
+    "invalid_utf8": (b'{"ts": "2024-06-01T10:00:00Z", "volume_m3": 1, "x": "\xff\xfe"}', "not_json"),
+    "lone_surrogate": (native(x="\ud800"), "not_json"),
+    "not_a_number": (native(volume_m3=float("nan")), "not_json"),
+    "infinity": (native(volume_m3=float("inf")), "not_json"),
+    "beyond_float": (b'{"ts": 1717236000, "volume_m3": 1e400}', "not_finite"),
+    "largest_float": (native(volume_m3=1e308), "not_finite"),
+    "huge_integer": (native(volume_m3=10**30), "not_finite"),
+    "huge_sequence": (native(seq=2**63), "not_finite"),
+    "bool_for_number": (native(volume_m3=True), "wrong_type"),
+    "text_for_number": (native(volume_m3="1.5"), "wrong_type"),
+    "list_for_text": (native(firmware=["1"]), "wrong_type"),
+    "word_not_known": (native(valve_state="ajar"), "wrong_value"),
+    "number_for_object": (b"17", "wrong_type"),
+    "null": (b"null", "wrong_type"),
+    "empty_array": (b"[]", "no_value"),
+    "empty_object": (b"{}", "no_time"),
+    "no_time": (b'{"volume_m3": 1}', "no_time"),
+    "no_zone": (native(ts="2024-06-01T10:00:00"), "no_time_zone"),
+    "in_1970": (native(ts=1000), "time_too_early"),
+    "in_2038": (native(ts="2038-01-19T03:14:07Z"), "time_in_future"),
+    "bool_for_time": (native(ts=True), "bad_time"),
+    "no_value": (b'{"ts": "2024-06-01T10:00:00Z"}', "no_value"),
+    "other_meter": (native(meter_id="m2"), "meter_id_mismatch"),
+    "slash_id": (native(meter_id="m1/x"), "bad_meter_id"),
+    "dots_id": (native(meter_id=".."), "bad_meter_id"),
+    "markup_id": (native(meter_id="<b>m1</b>"), "bad_meter_id"),
+    "long_id": (native(meter_id="m" * 10_000), "bad_meter_id"),
+    "number_id": (native(meter_id=1), "bad_meter_id"),
+    "deep": (deep(500), "wrong_type"),
+    "deeper": (deep(100_000), "too_deep"),
+    "deep_inside": (native()[:-1] + b', "x": ' + deep(500) + b"}", "too_deep"),
+    "profile_step_zero": (native(profile={"start": NOW / 1e6, "step_s": 0, "volume_m3": [1]}), "wrong_value"),
+    "large": (b" " * 10_000_000, "too_large"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_decode_bad_input(name: str) -> None:
+    """Nothing crashes, nothing vanishes, every refusal says why."""
+    payload, expected = BAD[name]
+    decoded = decode(payload)
+    rejections, decoded.rows = decoded.rejections, []
+
+    assert expected == rejections[-1].reason
+    assert rejections[-1].reason in QUARANTINE_REASONS
+    assert len(rejections[-1].detail) < 400
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_decode_bad_input_in_envelope(name: str) -> None:
+    """The same holds inside an envelope, however the payload is written there."""
+    payload, _ = BAD[name]
+    text = json.dumps({"topic": TOPIC, "received_at": NOW / 1e6, "payload": payload.decode(errors="surrogateescape")})
+
+    for message in (text.encode(), b'{"topic": "' + TOPIC.encode() + b'", "payload": ' + payload + b"}"):
+        decoded = decode(message, ENVELOPED)
+        assert decoded.rejections
+        assert {rejection.reason for rejection in decoded.rejections} <= set(QUARANTINE_REASONS)
+
+
+def test_decode_envelope_topic_and_time() -> None:
+    """The envelope's topic and time of receipt stand for the message's own."""
+    envelope = {"topic": "meters/m7/readings", "received_at": "2024-05-01T00:00:00Z",
+                "payload": {"ts": "2024-04-30T00:00:00Z", "volume_m3": 1}}  # fmt: skip
+    decoded = decode(json.dumps(envelope).encode(), ENVELOPED, topic="replay")
+
+    assert decoded.topic == "meters/m7/readings"
+    assert decoded.received_at == 1714521600_000_000
+    assert [named(row)["meter_id"] for row in decoded.rows] == ["m7"]
+
+
+def test_decode_envelope_without_time() -> None:
+    """Without received_at the latest measuring time of the message counts."""
+    readings = [{"ts": 1717236000, "volume_m3": 1}, {"ts": 1717239600, "volume_m3": 2}, {"ts": 1717232400, "status": 1}]
+    decoded = decode(json.dumps({"payload": readings}).encode(), ENVELOPED)
+
+    assert decoded.received_at == 1717239600_000_000
+
+
+def test_decode_envelope_quoted_payload() -> None:
+    """A payload may be written as text, which delimited lines are."""
+    line = "m1;01/06/2016 12:00:00;1500;0"
+    channel = Channel("mqtt", "alicante", "trial", enveloped=True)
+    decoded = decode(json.dumps({"payload": line}).encode(), channel, "replay", {"alicante": ALICANTE})
+
+    assert [named(row) for row in decoded.rows] == [
+        {"meter_id": "m1", "ts": 1464775200_000_000, "source": "trial", "volume_m3": 1.5}
+    ]
+
+
+@pytest.mark.parametrize(
+    ("envelope", "expected"),
+    [
+        (b"not json", "not_envelope"),
+        (b"[1]", "not_envelope"),
+        (b"{}", "not_envelope"),
+        (native(), "not_envelope"),
+        (deep(100_000), "not_envelope"),
+        (b'{"payload": {}, "topic": 7}', "wrong_type"),
+        (json.dumps({"payload": {}, "topic": "x" * 2000}).encode(), "wrong_type"),
+        (b'{"payload": {}, "received_at": "2024-06-01T10:00:00"}', "no_time_zone"),
+        (b'{"payload": {}, "received_at": "soon"}', "bad_time"),
+        (b'{"payload": {}, "received_at": true}', "bad_time"),
+        (b'{"payload": {}, "received_at": 900000000000000}', "time_in_future"),
+        (b'{"payload": {}, "received_at": 3}', "time_too_early"),
+        (b'{"payload": null}', "wrong_type"),
+    ],
+)
+def test_decode_bad_envelope(envelope: bytes, expected: str) -> None:
+    """A source configured for envelopes refuses anything else, and an envelope whose own fields are wrong."""
+    assert expected == reason_of(decode(envelope, ENVELOPED))
+
+
+def test_decode_line_of_file_is_payload_or_envelope() -> None:
+    """A line of a file may be either."""
+    bare = decode(native(), LINES, "a.jsonl:1")
+    packed = decode(b'{"payload": ' + native() + b"}", LINES, "a.jsonl:1")
+
+    assert bare == packed
+    assert (bare.topic, bare.received_at) == (None, 1717236000_000_000)
+
+
+def test_decode_unknown_codec() -> None:
+    """A message of a codec that the settings lost waits in quarantine, not in a crash."""
+    channel = Channel("file", "gone", "s", enveloped=False)
+
+    assert reason_of(decode(b"1;2", channel)) == "unknown_codec"
+
+
+def test_decode_quarantined_meter_is_told() -> None:
+    """Quarantine names the meter where the topic does, and only an id that is one."""
+    named_by_topic = decode(b"nonsense").rejections[0].meter_id
+    hostile = decode(b"nonsense", topic="meters/<script>/readings").rejections[0].meter_id
+
+    assert ("m1", None) == (named_by_topic, hostile)
+
+
+def test_decode_size_limit_is_the_settings() -> None:
+    """The limit is configured, and what is exactly as large passes."""
+    assert decode(native(), limit=len(native())).rejections == []
+    assert reason_of(decode(native(), limit=len(native()) - 1)) == "too_large"
+
+
+ROWS = Channel("file", "alicante", "s", enveloped=False)
+PACKED_ROWS = Channel("mqtt", "alicante", "s", enveloped=True)
+CHANNELS = st.sampled_from([MQTT, ENVELOPED, LINES, ROWS, PACKED_ROWS])
+
+
+@given(st.binary(), CHANNELS, st.text())
+def test_decode_arbitrary_bytes(payload: bytes, channel: Channel, topic: str) -> None:
+    """Any bytes on any topic become readings or rejections, at least one."""
+    decoded = decode(payload, channel, topic, {"alicante": ALICANTE})
+
+    assert len(decoded.rows) + len(decoded.rejections) > 0
+
+
+@given(JSON, CHANNELS)
+def test_decode_arbitrary_json(document: object, channel: Channel) -> None:
+    """Any JSON becomes readings or rejections, at least one."""
+    decoded = decode(json.dumps(document).encode(), channel, codecs={"alicante": ALICANTE})
+
+    assert len(decoded.rows) + len(decoded.rejections) > 0
