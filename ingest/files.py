@@ -167,6 +167,7 @@ def _check_readable(part: FilePart) -> None:
 
 def _source(part: FilePart, codec: str, settings: CodecSettings | None, source: str) -> FileSource:
     if settings is None:
+        _refuse_delimited(part)
         channel = Channel("file", codec, source, enveloped=True)
         return FileSource(part, channel, whole=_is_document(part))
     if not settings.header:
@@ -193,6 +194,14 @@ def _header_names(part: FilePart, header: bytes, settings: CodecSettings) -> tup
         )
     # A codec that goes by number reads files with different headers the same way.
     return () if settings.by_number else names
+
+
+def _refuse_delimited(part: FilePart) -> None:
+    """Refuse a CSV file without its codec at once, rather than quarantine it line by line."""
+    name = part.name.lower().removesuffix(".gz")
+    first = next((line.lstrip() for _, line in part.lines() if line.strip()), b"{")
+    if name.endswith((".csv", ".tsv")) and not first.startswith((b"{", b"[")):
+        raise InputFileError(part.name, "this is delimited text: say how to read it with --codec NAME", line=1)
 
 
 def _is_document(part: FilePart) -> bool:

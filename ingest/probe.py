@@ -97,7 +97,7 @@ def _look(
         while time.monotonic() < until and client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS and not view.problems:
             pass
     except (OSError, ValueError) as error:
-        view.problems.append(f"{host}:{port} cannot be reached: {error}")
+        view.problems.append(f"{host}:{port} cannot be reached ({error}); start the broker, or correct its url")
     else:
         if view.protocol is None and not view.problems:
             view.problems.append(f"{host}:{port} closed the connection or did not answer as an MQTT broker")

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from ingest.log_format import configure_logging
-from lake.errors import UsageError
+from lake.errors import SettingsError, UsageError
 from metriage import __version__, labels
 from metriage.labels import word
 from metriage.options import (
@@ -69,7 +69,12 @@ def status(folder: Dir = Path(), as_json: Json = False) -> None:
     """Show what became of every message and reading."""
     from metriage.accounts import account  # noqa: PLC0415 - keeps the daemon small
 
-    document = account(open_site(folder))
+    site = open_site(folder)
+    document = account(site)
+    try:
+        site.settings  # noqa: B018 - the account can be read with wrong settings, but nothing else would run
+    except SettingsError as error:
+        typer.echo(f"metriage: the settings are wrong: {error}", err=True)
     if as_json:
         emit(document)
     else:
@@ -124,15 +129,20 @@ def _ingest_files(site: Site, files: list[Path], codec: str, source: str | None,
     name = source or (settings.source if settings is not None else "default")
     sources = open_sources(files, codec, settings, name)
     with site.lock():
-        before = account(site)["messages"]["quarantined"]
+        before = account(site)["messages"]
         with feeding_progress(quiet=as_json) as progress:
             feed_files(sources, site.writer_settings, progress)
         document = account(site)
     if as_json:
         emit(document)
     else:
+        run = {name: document["messages"][name] - before[name] for name in before}
+        typer.echo(
+            f"this run: {run['received']:,} messages received, {run['stored']:,} stored, "
+            f"{run['duplicate']:,} duplicate, {run['quarantined']:,} quarantined; the whole site:"
+        )
         print_account(document)
-    return INCOMPLETE if document["messages"]["quarantined"] > before else 0
+    return INCOMPLETE if document["messages"]["quarantined"] > before["quarantined"] else 0
 
 
 @app.command()

@@ -302,19 +302,22 @@ def _closing_table(
     table.add_row(
         "diagnosed", f"as of {', '.join(f'{moment:%Y-%m-%d}' for moment in AS_OF)}", f"{folder}/lake/findings"
     )
-    table.add_row("tickets", f"{totals['opened']} opened", f"{folder}/metriage.db")
+    table.add_row(
+        "tickets", f"{totals['opened']} opened, one a meter and fault; conditions open none", f"{folder}/metriage.db"
+    )
     table.add_row("delivered", f"{totals['delivered']} signed events, {arrived} in the inbox", f"{folder}/inbox")
     table.add_row("pictures", "one a finding", f"{folder}/reports/*.png")
     return table
 
 
 def _next_steps(folder: Path) -> str:
+    name = "metriage" if shutil.which("metriage") else str(Path(sys.executable).with_name("metriage"))
     return (
-        f"metriage tickets list --dir {folder}\n"
-        f"metriage tickets explain 1 --dir {folder}\n"
-        f"metriage status --dir {folder}\n"
-        "notebooks/first_look.ipynb   (the same lake from a notebook)\n"
-        "metriage init DIR            (a site for your own broker and webhook)"
+        f"{name} tickets list --dir {folder}\n"
+        f"{name} tickets explain 1 --dir {folder}\n"
+        f"{name} status --dir {folder}\n"
+        f"{name} init DIR    (a site for your own broker and webhook)\n"
+        "notebooks/first_look.ipynb    (the same lake from a notebook)"
     )
 
 

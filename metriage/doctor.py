@@ -71,7 +71,10 @@ def examine(site: Site) -> Iterator[Check]:
     for index, webhook in enumerate(settings.webhook):
         subject = f"webhook {webhook.label}"
         problems = check_webhook(webhook, folder=site.folder, key=f"webhook[{index}]")
-        yield from (Check("problem", subject, problem) for problem in problems)
+        yield from (
+            Check("problem", subject, f"{webhook.masked_url}: {problem}; correct it in [[webhook]]")
+            for problem in problems
+        )
         if not problems:
             yield Check("ok", subject, "can be reached, and the secret is readable; no event was sent")
 

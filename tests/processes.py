@@ -191,7 +191,7 @@ class Publisher(contextlib.AbstractContextManager["Publisher"]):
         MQTT version, as in the settings.
     """
 
-    def __init__(self, port: int, window: int = 1000, version: str = "5") -> None:
+    def __init__(self, port: int, window: int = 100, version: str = "5") -> None:
         self.acknowledged = 0
         self._free = threading.Semaphore(window)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol_versions(version)[0])

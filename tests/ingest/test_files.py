@@ -160,3 +160,21 @@ def test_files_name_that_is_no_text(tmp_path: Path) -> None:
     file = written(tmp_path / "a\udcff.csv", HEADER + ROW)
 
     assert [origin for origin, _ in messages(open_sources([file], "alicante", ALICANTE, "s"))] == ["a?.csv:2"]
+
+
+@pytest.mark.parametrize("content", [b"meter,time\nm1,2024-01-01\n", b"\n1;2;3\n"])
+def test_delimited_text_without_its_codec_is_refused_at_once(tmp_path: Path, content: bytes) -> None:
+    """A million rows would be a million quarantined messages."""
+    file = tmp_path / "rows.csv"
+    file.write_bytes(content)
+
+    with pytest.raises(InputFileError, match="--codec NAME"):
+        open_sources([file], "native", None, "default")
+
+
+def test_json_lines_in_a_file_called_csv_are_read(tmp_path: Path) -> None:
+    """The text decides, not the name."""
+    file = tmp_path / "rows.csv"
+    file.write_bytes(b'{"meter_id": "m1"}\n')
+
+    assert len(open_sources([file], "native", None, "default")) == 1
