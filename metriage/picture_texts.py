@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from metriage.labels import FAULTS_ZH
+
 FAULT_NAMES: Mapping[str, Mapping[str, str]] = {
     "en": {
         "coil": "coil (sensing element)",
@@ -22,23 +24,8 @@ FAULT_NAMES: Mapping[str, Mapping[str, str]] = {
         "credit": "credit",
         "high_flow": "high flow",
     },
-    "zh": {
-        "coil": "发讯圈",
-        "battery": "电池",
-        "actuator": "执行器（阀门）",
-        "low_temperature": "低温冻损",
-        "leak": "漏水",
-        "backflow": "倒流",
-        "tamper": "外力破坏",
-        "communication": "通信",
-        "clock": "时钟",
-        "software_conflict": "软件冲突",
-        "empty_pipe": "空管",
-        "exchange": "换表",
-        "memory": "存储",
-        "credit": "余额",
-        "high_flow": "大流量",
-    },
+    # The short names of the tables, said more fully where a picture has the room.
+    "zh": {**FAULTS_ZH, "actuator": "执行器（阀门）", "low_temperature": "低温冻损"},
 }
 
 VERDICT_WORDS: Mapping[str, Mapping[str, str]] = {
