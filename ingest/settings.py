@@ -11,6 +11,7 @@ import msgspec
 from msgspec import Meta
 
 from lake.errors import SettingsError
+from lake.settings import LakeSettings
 from lake.vocabulary import MEASURES
 
 ReceivedAt = Literal["clock", "envelope"]
@@ -238,6 +239,7 @@ class WriterSettings(msgspec.Struct, frozen=True, kw_only=True):
     timezone: str
     ingest: IngestSettings
     codecs: dict[str, CodecSettings]
+    lake: LakeSettings = LakeSettings()
 
 
 def unit_divisors(field: str) -> dict[str, float]:

@@ -18,6 +18,7 @@ from urllib.parse import quote
 
 import msgspec
 
+from ingest.gap import Gap
 from ingest.message import Channel, RawMessage
 from lake.durability import sync_path
 from lake.errors import SpoolError
@@ -35,6 +36,8 @@ CREATE TABLE IF NOT EXISTS message (
     received_at INTEGER,
     payload BLOB NOT NULL
 );
+CREATE TABLE IF NOT EXISTS gap (id INTEGER PRIMARY KEY AUTOINCREMENT, definition TEXT NOT NULL);
+CREATE TABLE IF NOT EXISTS session (broker TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;
 """
 
 
@@ -209,6 +212,54 @@ class Spool(AbstractContextManager["Spool"]):
                 self._connection.execute("DELETE FROM message WHERE position <= ?", (until,))
         except sqlite3.Error as error:
             raise SpoolError(f"the spool in {self.folder} cannot be trimmed: {error}") from error
+
+    def add_gap(self, gap: Gap) -> int:
+        """Store a gap until the lake has it; it is on the disk when this returns.
+
+        Returns
+        -------
+        int
+            Its number, counted from 1.
+
+        Raises
+        ------
+        SpoolError
+            The database cannot be written.
+        """
+        definition = msgspec.json.encode(gap).decode()
+        try:
+            with self._lock:
+                return int(
+                    self._connection.execute("INSERT INTO gap (definition) VALUES (?)", (definition,)).lastrowid or 0
+                )
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
+
+    def gaps(self, after: int) -> list[tuple[int, Gap]]:
+        """Return number and gap of every gap behind number `after`, in order."""
+        sql = "SELECT id, definition FROM gap WHERE id > ? ORDER BY id"
+        rows = self._query(lambda: self._connection.execute(sql, (after,)).fetchall())
+        return [(number, msgspec.json.decode(definition, type=Gap)) for number, definition in rows]
+
+    def session_seen_at(self, broker: str) -> int | None:
+        """Return when the session with `broker` was last known to live [µs since 1970 UTC], None before the first."""
+        sql = "SELECT seen_at FROM session WHERE broker = ?"
+        row = self._query(lambda: self._connection.execute(sql, (broker,)).fetchone())
+        return None if row is None else int(row[0])
+
+    def see_session(self, broker: str, seen_at: int) -> None:
+        """Record that the session with `broker` lives at `seen_at` [µs since 1970 UTC].
+
+        Raises
+        ------
+        SpoolError
+            The database cannot be written.
+        """
+        try:
+            with self._lock:
+                self._connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (broker, seen_at))
+        except sqlite3.Error as error:
+            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
 
     def size_bytes(self) -> int:
         """Return the bytes that the messages occupy [B]."""

@@ -82,7 +82,8 @@ ERROR_CODES = TableSchema("error_codes", vocabulary.ERROR_CODE, time="ts", parti
 DAILY = TableSchema("daily", vocabulary.DAILY, time="day")
 FINDINGS = TableSchema("findings", vocabulary.FINDING, time="as_of")
 QUARANTINE = TableSchema("quarantine", vocabulary.QUARANTINE, time="received_at")
+GAPS = TableSchema("gaps", vocabulary.GAP, time="until")
 
 TABLES: Mapping[str, TableSchema] = {
-    schema.name: schema for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, QUARANTINE)
+    schema.name: schema for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, QUARANTINE, GAPS)
 }

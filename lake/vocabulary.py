@@ -186,6 +186,24 @@ QUARANTINE = _columns(
     Column("readings", "int64", "readings the message stands for in the account"),
 )
 
+# Why readings may be missing that no meter failed to send.
+GAP_KINDS = {
+    "session_lost": "the broker no longer had our session: what it received in between was not kept for us",
+    "spool_lost": "acknowledged messages vanished from the spool before they reached the lake",
+}
+
+GAP = _columns(
+    Column("received_at", "time", "when the gap was noticed"),
+    Column("kind", "string", "one of the kinds of gaps"),
+    Column("source", "string", "configured source name"),
+    Column("broker", "string", "client id and address of the broker, without credentials"),
+    Column("topics", "strings", "topic filters that were not listened to"),
+    Column("since", "time", "the last moment before the gap at which messages certainly came through"),
+    Column("until", "time", "the first moment after it"),
+    Column("messages", "int64", "messages lost, where that is known"),
+    Column("detail", "string", "what was seen"),
+)
+
 # What one local day of one meter showed; computed from that day's readings alone.
 DAY = _columns(
     Column("meter_id", "string", "the meter"),

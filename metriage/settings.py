@@ -15,6 +15,7 @@ from msgspec import Meta
 from diagnostics.settings import ProfileSettings, RuleSettings
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, check_zone
 from lake.errors import SettingsError
+from lake.settings import CompactSettings, LakeSettings
 from metriage.definitions import description, fields, is_table, item_type, summary, words
 from tickets.settings import TicketSettings, WebhookSettings, check_tickets, check_webhooks
 
@@ -37,6 +38,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     broker: tuple[BrokerSettings, ...] = (BrokerSettings(),)
     codecs: dict[str, CodecSettings] = {}
     ingest: IngestSettings = IngestSettings()
+    lake: LakeSettings = LakeSettings()
+    compact: CompactSettings = CompactSettings()
     profile: ProfileSettings = ProfileSettings()
     rules: RuleSettings = RuleSettings()
     tickets: TicketSettings = TicketSettings()

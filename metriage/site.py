@@ -37,7 +37,11 @@ class Site:
         """What the lake writer needs to know."""
         settings = self.settings
         return WriterSettings(
-            site=str(self.folder), timezone=settings.site.timezone, ingest=settings.ingest, codecs=settings.codecs
+            site=str(self.folder),
+            timezone=settings.site.timezone,
+            ingest=settings.ingest,
+            codecs=settings.codecs,
+            lake=settings.lake,
         )
 
     @property
