@@ -3,8 +3,11 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# What the benchmarks measure against; apart, so that its pins and licences touch nothing of ours.
+COMPARE := .venv-compare
+COMPARE_STAMP := $(COMPARE)/.installed
 
-.PHONY: demo test quick check format bench wheel clean
+.PHONY: demo test quick check format bench compare crash soak wheel clean
 
 demo: $(STAMP)
 	$(BIN)/metriage demo --dir demo-site
@@ -25,8 +28,16 @@ format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: $(STAMP)
+bench: $(STAMP) $(COMPARE_STAMP)
 	$(BIN)/python -m benchmarks $(if $(SMOKE),--smoke)
+
+compare: $(COMPARE_STAMP)
+
+crash: $(STAMP)
+	$(BIN)/python -m tests.crash $(SCENARIOS) --kills $(or $(KILLS),200) --rounds $(or $(ROUNDS),5) --seed $(or $(SEED),1)
+
+soak: $(STAMP)
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) $(if $(RATE),--rate $(RATE)) $(if $(OUT),--out $(OUT))
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --outdir dist .
@@ -38,5 +49,11 @@ $(STAMP): constraints.txt pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable ".[dev]"
 	@touch $(STAMP)
 
+$(COMPARE_STAMP): benchmarks/requirements-compare.txt
+	@echo "building $(COMPARE): what the benchmarks measure against"
+	@test -x $(COMPARE)/bin/python || $(PYTHON) -m venv $(COMPARE)
+	@$(COMPARE)/bin/python -m pip install --quiet --disable-pip-version-check --requirement benchmarks/requirements-compare.txt
+	@touch $(COMPARE_STAMP)
+
 clean:
-	rm -rf $(VENV) build dist *.egg-info demo-site
+	rm -rf $(VENV) $(COMPARE) build dist *.egg-info demo-site

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-NAMES = ("files_to_lake", "daily_profile")
+NAMES = ("receive", "files_to_lake", "daily_profile", "whole_line")
 
 
 def main() -> None:

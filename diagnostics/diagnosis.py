@@ -30,6 +30,7 @@ def diagnose(
     language: Literal["en", "zh"] = "en",
     previous: pl.DataFrame | None = None,
     registry: pl.DataFrame | None = None,
+    gaps: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return the findings as of a time.
 
@@ -51,6 +52,8 @@ def diagnose(
         Findings of earlier diagnoses; of each meter and fault the newest counts. Needed for onset and clearing.
     registry : polars.DataFrame, optional
         ``meter_id`` and, where known, ``production_batch`` and ``region``.
+    gaps : polars.DataFrame, optional
+        Times in which we did not receive, with the meters concerned: :data:`diagnostics.features.RECEPTION`.
 
     Returns
     -------
@@ -58,7 +61,7 @@ def diagnose(
         Conforms to :data:`lake.schemas.FINDINGS`: at most one row a meter, kind and fault, sorted by these.
     """
     settings = settings or RuleSettings()
-    seen = view(daily, as_of)
+    seen = view(daily, as_of, gaps)
     found = _findings(_fired(seen, settings), language)
     before = _newest(previous, as_of)
     found = _with_earlier_onset(found, before)

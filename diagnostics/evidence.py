@@ -40,6 +40,7 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "register_restarted": ("the register starts again lower and stays there", "读数变小后不再恢复"),
     "gap": ("longest time without a measurement", "最长无数据时间"),
     "silence": ("silence up to the diagnosis", "至今失联时间"),
+    "reception_gap": ("our own reception was interrupted", "本系统接收中断"),
     "no_standstill": ("days on which the register never stood still", "全天不停走天数"),
     "reverse_flow": ("volume of the reverse register", "反向累计量"),
     "sources": ("programs that deliver this meter", "上报该表的程序数"),

@@ -5,16 +5,19 @@ A window ends at the meter's newest day, not at the diagnosis: silence is no sig
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import polars as pl
 
-from lake.schemas import DAILY
+from lake.schemas import DAILY, TIME
 from lake.vocabulary import FAULTS
 
 WINDOW_DAYS = 60
 HOUR_S = 3600.0
+
+# Times in which we did not receive, one row for each meter that may be concerned.
+RECEPTION = pl.Schema({"meter_id": pl.String(), "received_at": TIME, "since": TIME, "until": TIME, "kind": pl.String()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +35,18 @@ class View:
         One row a meter, sorted by ``meter_id``.
     codes : polars.DataFrame
         One row for each code of a daily row: ``meter_id, day, age_days, first_ts, last_ts, family, severity, code``.
+    gaps : polars.DataFrame
+        Columns of :data:`RECEPTION`.
     """
 
     as_of: datetime
     days: pl.DataFrame
     features: pl.DataFrame
     codes: pl.DataFrame
+    gaps: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECEPTION))
 
 
-def view(daily: pl.DataFrame, as_of: datetime) -> View:
+def view(daily: pl.DataFrame, as_of: datetime, gaps: pl.DataFrame | None = None) -> View:
     """Return what a diagnosis as of `as_of` may see of `daily`.
 
     Parameters
@@ -49,6 +55,8 @@ def view(daily: pl.DataFrame, as_of: datetime) -> View:
         Rows of the table ``daily``: each meter's newest row and those of the 60 days before it; more does no harm.
     as_of : datetime
         Rows stamped later are not seen; of a meter and day the latest stamp holds.
+    gaps : polars.DataFrame, optional
+        Columns of :data:`RECEPTION`; those noticed later are not seen.
     """
     known = DAILY.conform(daily).filter(pl.col("as_of") <= as_of)
     latest = (
@@ -58,7 +66,9 @@ def view(daily: pl.DataFrame, as_of: datetime) -> View:
         .filter(pl.col("age_days") < WINDOW_DAYS)
     )
     days = with_derived(latest)
-    return View(as_of, days, features(days, as_of), _codes(days))
+    missed = pl.DataFrame(schema=RECEPTION) if gaps is None else gaps.select(list(RECEPTION)).cast(RECEPTION)
+    missed = missed.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
+    return View(as_of, days, features(days, as_of), _codes(days), missed)
 
 
 def _codes(days: pl.DataFrame) -> pl.DataFrame:

@@ -311,9 +311,20 @@ class GapSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     silent_h: Annotated[float, Meta(description="Silence up to the diagnosis that means act [h]", gt=0)] = 168.0
 
 
+class ReceptionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Measurements that are missing because we did not receive."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the diagnosis [days]")] = 14
+    intervals: Annotated[
+        float, Meta(description="Time without a measurement, in usual intervals of the meter, that counts [1]", ge=1)
+    ] = 1.5
+
+
 class CommunicationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rules for the condition communication."""
 
+    reception: ReceptionSettings = ReceptionSettings()
     gap: GapSettings = GapSettings()
     codes: CodeSettings = CodeSettings()
 

@@ -1,7 +1,8 @@
 """The account: what became of every message and every reading, exact at any time.
 
 ``state.db`` holds, in one transaction a batch, how far the lake writer has come, what became of the messages up to
-there, the decoder's state and the newest register of each meter. Everything behind that position is pending.
+there, the decoder's state and the newest register of each meter. Everything behind that position is pending. While a
+batch is on its way into the lake it also holds the :class:`Plan` of it, by which a crash is recovered from.
 """
 
 from __future__ import annotations
@@ -67,6 +68,34 @@ class Tally:
         self.sources[source] = (last, count + 1)
 
 
+class Plan(msgspec.Struct, frozen=True, kw_only=True):
+    """What is about to become of a batch, written down before its readings are committed.
+
+    Once the lake holds the readings they could no longer be told from duplicates, so what was decided must be known
+    from elsewhere; and it must be the same decision that a commit carries whose outcome the store did not tell.
+
+    Parameters
+    ----------
+    first, last : int
+        Spool positions of the first and the last message, and of all between them.
+    now : int
+        The clock when the batch was decoded [µs since 1970 UTC], so that it can be decoded again to the same rows.
+    version : int or None
+        Version of the table ``readings`` behind which they are committed; None where none has to be stored.
+    tally : Tally
+        What becomes of the batch.
+    duplicates : bytes
+        Which readings are duplicates: one bit each, in the order of receipt, compressed.
+    """
+
+    first: int
+    last: int
+    now: int
+    version: int | None
+    tally: Tally
+    duplicates: bytes
+
+
 class State(AbstractContextManager["State"]):
     """The lake writer's own database.
 
@@ -118,6 +147,18 @@ class State(AbstractContextManager["State"]):
         with self._transaction():
             self._connection.execute("INSERT OR IGNORE INTO state VALUES ('writer', ?)", (name,))
 
+    def plan(self) -> Plan | None:
+        """Return the plan of the batch that was begun and not completed, if there is one."""
+        text = self._value("plan", "")
+        return msgspec.json.decode(text, type=Plan, dec_hook=_counter) if text else None
+
+    def begin(self, plan: Plan) -> None:
+        """Write down what is about to become of a batch, before its readings are committed."""
+        with self._transaction():
+            self._connection.execute(
+                "INSERT OR REPLACE INTO state VALUES ('plan', ?)", (msgspec.json.encode(plan).decode(),)
+            )
+
     def _value(self, name: str, default: str) -> str:
         rows = self._query("SELECT value FROM state WHERE name = ?", name)
         return str(rows[0][0]) if rows else default
@@ -143,7 +184,7 @@ class State(AbstractContextManager["State"]):
         clock_state: Mapping[str, Any],
         registers: Collection[tuple[str, str, int, float]],
     ) -> None:
-        """Record a batch that is complete in every table, in one transaction.
+        """Record a batch that is complete in every table, in one transaction that also forgets its plan.
 
         Parameters
         ----------
@@ -171,6 +212,7 @@ class State(AbstractContextManager["State"]):
                 [(name, last, count) for name, (last, count) in tally.sources.items()],
             )
             self._connection.executemany("INSERT OR REPLACE INTO register VALUES (?, ?, ?, ?)", registers)
+            self._connection.execute("DELETE FROM state WHERE name = 'plan'")
 
     def tally(self) -> tuple[int, Tally]:
         """Return the position and everything that became of the messages up to there, as one snapshot."""
@@ -215,18 +257,6 @@ def _counts(tally: Tally) -> list[tuple[str, str, int]]:
     return [*counts, ("conflict", "", tally.conflicts)]
 
 
-def dump_tally(tally: Tally) -> str:
-    """Return a tally as JSON, to be kept with the commit that it describes."""
-    return msgspec.json.encode(tally).decode()
-
-
-def load_tally(text: str) -> Tally:
-    """Return the tally that :func:`dump_tally` wrote."""
-    plain = json.loads(text)
-    return Tally(
-        Counter(plain["messages"]),
-        Counter(plain["readings"]),
-        Counter(plain["reasons"]),
-        plain["conflicts"],
-        {name: (last, count) for name, (last, count) in plain["sources"].items()},
-    )
+def _counter(_kind: type, value: Any) -> Counter[str]:
+    """Return a count as msgspec read it as what it was."""
+    return Counter(value)

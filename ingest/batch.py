@@ -23,6 +23,7 @@ _ROW_SCHEMA = pl.Schema(
     }
 )
 _CHUNK = 20_000
+_LARGE_PAYLOAD = 65_536
 _REGISTERS = ("volume_m3", "reverse_volume_m3")
 
 
@@ -66,24 +67,31 @@ class BatchBuilder:
 
     def add(self, message: RawMessage, decoded: Decoded) -> None:
         """Take one message."""
-        self.first = self.first or message.position
-        self.last = message.position
-        self.messages += 1
-        self.tally.see(message.channel.source, decoded.received_at)
-        for row in decoded.rows:
-            self._rows.append(row)
-            self._positions.append(message.position)
-            self._received.append(decoded.received_at)
-        self.readings += len(decoded.rows)
         self._refused.extend(_quarantine_rows(message, decoded))
+        self.add_rows(message, decoded.received_at, decoded.rows)
+
+    def add_rows(self, message: RawMessage, received_at: int | None, rows: list[Row]) -> None:
+        """Take one message, of which nothing was refused."""
+        position = message.position
+        self.first = self.first or position
+        self.last = position
+        self.messages += 1
+        self.tally.see(message.channel.source, received_at)
+        count = len(rows)
+        self.readings += count
+        self._rows += rows
+        if count == 1:
+            self._positions.append(position)
+            self._received.append(received_at)
+        else:
+            self._positions += [position] * count
+            self._received += [received_at] * count
         if len(self._rows) >= _CHUNK:
             self._pack()
 
     def _pack(self) -> None:
-        columns = zip(*self._rows, strict=True) if self._rows else ([] for _ in ROW_COLUMNS)
-        frame = pl.DataFrame(
-            {name: list(values) for name, values in zip(ROW_COLUMNS, columns, strict=True)}, schema=_ROW_SCHEMA
-        )
+        columns = zip(*self._rows, strict=True) if self._rows else (() for _ in ROW_COLUMNS)
+        frame = pl.DataFrame(dict(zip(ROW_COLUMNS, columns, strict=True)), schema=_ROW_SCHEMA)
         self._frames.append(
             frame.with_columns(
                 pl.col("ts").cast(TIME),
@@ -101,7 +109,11 @@ class BatchBuilder:
 
 
 def _quarantine_rows(message: RawMessage, decoded: Decoded) -> Iterator[dict[str, object]]:
-    for rejection in decoded.rejections:
+    """Yield one row a reason: a message of 20,000 bad readings is not to be kept 20,000 times."""
+    payload: bytes | None = message.payload
+    counts = Counter(rejection.reason for rejection in decoded.rejections)
+    for rejection in {rejection.reason: rejection for rejection in reversed(decoded.rejections)}.values():
+        count = counts[rejection.reason]
         yield {
             "received_at": decoded.received_at,
             "source": message.channel.source,
@@ -109,11 +121,13 @@ def _quarantine_rows(message: RawMessage, decoded: Decoded) -> Iterator[dict[str
             "topic": decoded.topic if decoded.topic is not None else message.origin,
             "meter_id": rejection.meter_id,
             "reason": rejection.reason,
-            "detail": rejection.detail,
-            "payload": message.payload,
-            "readings": 1,
+            "detail": f"{rejection.detail} (the first of {count})" if count > 1 else rejection.detail,
+            "payload": payload,
+            "readings": count,
             "position": message.position,
         }
+        if len(message.payload) > _LARGE_PAYLOAD:
+            payload = None  # it stands in the message's first row
 
 
 def flag(readings: pl.DataFrame, registers: Collection[Register]) -> pl.DataFrame:
@@ -245,9 +259,10 @@ def count_outcomes(tally: Tally, batch: Batch, classified: pl.DataFrame) -> None
     """
     duplicates = int(classified["duplicate"].sum())
     tally.readings.update(
-        stored=classified.height - duplicates, duplicate=duplicates, quarantined=batch.quarantine.height
+        stored=classified.height - duplicates, duplicate=duplicates, quarantined=int(batch.quarantine["readings"].sum())
     )
-    tally.reasons.update(Counter(batch.quarantine["reason"].to_list()))
+    for reason, count in batch.quarantine.select("reason", "readings").iter_rows():
+        tally.reasons[reason] += count
     tally.conflicts += int(classified["conflict"].sum())
     refused = set(batch.quarantine["position"].to_list())
     kept = set(classified.filter(~pl.col("duplicate"))["position"].to_list()) - refused

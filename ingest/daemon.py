@@ -3,224 +3,170 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 
-import msgspec
 import structlog
 
-from ingest.account import State
+from ingest.connection import broker_name, broker_password, check_credentials
 from ingest.files import FileSource
-from ingest.message import Channel
-from ingest.settings import BrokerSettings, WriterSettings
+from ingest.lake_process import Patience, WriterProcess
+from ingest.log_format import hide, hide_lake_key
+from ingest.settings import BrokerSettings, IngestSettings, MetricsSettings, WriterSettings
 from ingest.spool import Spool
-from ingest.subscriber import Subscriber, check_credentials
-from lake.errors import BrokerError, LakeError, SpoolError
+from ingest.subscriber import Subscriber
+from ingest.upkeep import Upkeep
+from ingest.upkeep_process import UpkeepProcess
+from ingest.vitals import BrokerVitals, DaemonVitals
+from ingest.vitals_file import VitalsFile
+from lake.errors import LakeError
 
 _UPKEEP_S = 1.0
-_FORGET_AT_ONCE = 100_000
 _RESTART_S = 1.0
 _LONGEST_RESTART_S = 60.0
 _FEED_GROUP = 5_000
 _FEED_AHEAD = 400_000
-_PATIENCE_S = 120.0
 _GIVEN_UP = (
-    f"the lake has taken nothing for {_PATIENCE_S:.0f} s (the log says why); what waits stays in the spool, and the "
-    "next `metriage ingest` brings it into the lake"
+    "the lake takes nothing (the log says why); what waits stays in the spool, and the next `metriage ingest` brings "
+    "it into the lake"
 )
 
 log = structlog.get_logger(__name__)
 
 
-class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
-    """The lake writer's process; started again when it dies.
+class Receiver:
+    """One receiving thread; started again when it dies of an error.
 
     Parameters
     ----------
-    settings : WriterSettings
-        What it is told.
+    settings : BrokerSettings
+        Its broker.
+    site : Path
+        The site folder.
+    upkeep : Upkeep
+        Takes what it receives.
+    stop : threading.Event
+        Ends it.
+    max_message_bytes : int
+        A longer message is cut [B].
     """
 
-    def __init__(self, settings: WriterSettings) -> None:
+    def __init__(
+        self,
+        settings: BrokerSettings,
+        site: Path,
+        upkeep: Upkeep,
+        stop: threading.Event,
+        max_message_bytes: int = IngestSettings().max_message_bytes,
+    ) -> None:
+        self._max_message_bytes = max_message_bytes
         self._settings = settings
-        self._process: subprocess.Popen[bytes] | None = None
+        self._site = site
+        self._upkeep = upkeep
+        self._stop = stop
+        self.vitals = BrokerVitals(
+            broker_name(settings), settings.source, silent_after_s=float(getattr(settings, "silent_after_s", 0.0))
+        )
         self._restart_at = 0.0
         self._restart_s = _RESTART_S
-        self._start()
+        self._thread: threading.Thread | None = None
+        self._messages = -1
+        self._message_at = time.monotonic()
+        self._unacknowledged: float | None = None
+        self._unacknowledged_at = 0.0
 
-    def _start(self) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "ingest.writer_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-        )
-        self._send(msgspec.json.encode(self._settings) + b"\n")
+    def start(self) -> None:
+        """Start the thread."""
+        self._thread = threading.Thread(target=self._run, name=f"receiver {self._settings.client_id}", daemon=True)
+        self._thread.start()
 
-    def _send(self, line: bytes) -> None:
-        process = self._process
-        if process is not None and process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):  # it died: `keep_alive` will see and say so
-                process.stdin.write(line)
-                process.stdin.flush()
+    def _run(self) -> None:
+        try:
+            Subscriber(
+                self._settings, self._site, self._upkeep, self.vitals, max_message_bytes=self._max_message_bytes
+            ).run(self._stop)
+        except Exception as error:
+            # An error of ours. What was not acknowledged comes again over the next connection.
+            log.exception("receiver died", url=self._settings.url, error=str(error), restart_s=self._restart_s)
 
-    def keep_alive(self) -> None:
-        """Start the process again if it has died."""
-        if self._process is not None and self._process.poll() is not None:
-            code = self._process.returncode
-            self._close_pipes()
-            self._process = None
-            self._restart_at = time.monotonic() + self._restart_s
-            log.error(
-                "lake writer died, nothing is lost: the spool keeps it", exit_code=code, restart_s=self._restart_s
-            )
+    @property
+    def alive(self) -> bool:
+        """Whether the thread runs."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def keep_alive(self) -> bool:
+        """Start the thread again if it has died; return whether that was so."""
+        if self.alive or self._stop.is_set():
+            return False
+        now = time.monotonic()
+        if self._thread is not None:
+            self._thread = None
+            self._restart_at = now + self._restart_s
             self._restart_s = min(2 * self._restart_s, _LONGEST_RESTART_S)
-        if self._process is None and time.monotonic() >= self._restart_at:
-            self._start()
-
-    def drain(self, wait: Callable[[], bool]) -> bool:
-        """Have everything that waits brought into the lake.
-
-        Parameters
-        ----------
-        wait : callable
-            Called a few times a second; draining is given up when it returns False.
-
-        Returns
-        -------
-        bool
-            Whether the spool was emptied.
-        """
-        answer = threading.Event()
-        while not answer.is_set():
-            process = self._process
-            if process is not None and process.poll() is None:
-                self._send(b"drain\n")
-                threading.Thread(target=_await_answer, args=(process, answer), daemon=True).start()
-            while not answer.wait(_UPKEEP_S / 4):
-                if not wait():
-                    return False
-                if process is None or process.poll() is not None:
-                    self.keep_alive()
-                    break
+            self.vitals.connected = False
+        if now < self._restart_at:
+            return False
+        self.start()
         return True
 
-    def _close_pipes(self) -> None:
-        process = self._process
-        for pipe in (process.stdin, process.stdout) if process is not None else ():
-            if pipe is not None:
-                with contextlib.suppress(BrokenPipeError):
-                    pipe.close()
+    def join(self) -> None:
+        """Wait for the thread's end."""
+        if self._thread is not None:
+            self._thread.join()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        process = self._process
-        if process is None:
-            return
-        if process.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                process.stdin.close()  # end of input: it finishes the batch it is at and stops
-        process.wait()
-        self._close_pipes()
+    def idle_s(self) -> float:
+        """Return how long no message has come [s]; a clock that jumps does not disturb it."""
+        if self.vitals.messages != self._messages:
+            self._messages = self.vitals.messages
+            self._message_at = time.monotonic()
+        return time.monotonic() - self._message_at
 
-
-def _await_answer(process: subprocess.Popen[bytes], answer: threading.Event) -> None:
-    if process.stdout is not None:
-        with contextlib.suppress(ValueError):  # the pipe was closed while we read
-            if process.stdout.readline():
-                answer.set()
+    def unacknowledged_s(self) -> float:
+        """Return the age of the oldest message that is not acknowledged [s], 0 where there is none."""
+        since = self.vitals.oldest_unacknowledged_at
+        if since is None:
+            self._unacknowledged = None
+            return 0.0
+        if since != self._unacknowledged:
+            self._unacknowledged = since
+            self._unacknowledged_at = time.monotonic()
+        return time.monotonic() - self._unacknowledged_at
 
 
-class Patience:
-    """Holds as long as the lake writer's position moves on now and then."""
+class _Watch:
+    """Comes round once a second while the daemon runs and while it drains."""
 
-    def __init__(self) -> None:
-        self._position = -1
-        self._until = 0.0
+    def __init__(self, receivers: Sequence[Receiver], writer: WriterProcess, upkeep: Upkeep, file: VitalsFile) -> None:
+        self._receivers = receivers
+        self._writer = writer
+        self._upkeep = upkeep
+        self._file = file
+        self.vitals = DaemonVitals(
+            brokers=tuple(receiver.vitals for receiver in receivers), writer=writer.vitals, spool=upkeep.vitals
+        )
 
-    def holds(self, position: int) -> bool:
-        """Tell whether to go on waiting, now that the writer is at `position`."""
-        if position != self._position:
-            self._position = position
-            self._until = time.monotonic() + _PATIENCE_S
-        return time.monotonic() < self._until
-
-
-class Upkeep:
-    """Guards the spool's size and forgets what the lake has.
-
-    Parameters
-    ----------
-    spool : Spool
-        The spool.
-    settings : WriterSettings
-        Limits.
-    """
-
-    def __init__(self, spool: Spool, settings: WriterSettings) -> None:
-        self._spool = spool
-        self._folder = Path(settings.site) / "spool"
-        self._ingest = settings.ingest
-        self._full: str | None = None
-        self._done = 0
-        self._forgotten = 0
-
-    def store(self, channel: Channel, messages: Iterable[tuple[str, int | None, bytes]]) -> int:
-        """Store a group of messages.
-
-        Raises
-        ------
-        SpoolError
-            Nothing was stored: the spool or the disk is full.
-        """
-        if self._full is not None:
-            raise SpoolError(self._full)
-        return self._spool.append(channel, messages)
-
-    def has_room(self, last: int, ahead: int) -> bool:
-        """Tell whether more may be stored now that `last` is the newest position, `ahead` of the lake at most.
-
-        Raises
-        ------
-        SpoolError
-            Waiting for the lake cannot make room.
-        """
-        if self._full is not None and self._done >= last:
-            raise SpoolError(self._full)
-        return self._full is None and last - self._done <= ahead
-
-    def run(self) -> int:
-        """Do what is due; return the lake writer's position."""
-        position = self._done = self.position()
-        if position > self._forgotten:
-            self._forgotten = min(position, self._forgotten + _FORGET_AT_ONCE) if self._forgotten else position
-            with contextlib.suppress(SpoolError):  # a full disk: the next second tries again, nothing is lost
-                self._spool.forget(self._forgotten)
-        free = shutil.disk_usage(self._folder).free
-        size = self._spool.size_bytes()
-        self._full = None
-        if free < self._ingest.min_free_bytes:
-            self._full = f"{free} bytes free on the disk, below ingest.min_free_bytes = {self._ingest.min_free_bytes}"
-        elif size > self._ingest.spool_limit_bytes:
-            self._full = (
-                f"the spool holds {size} bytes, above ingest.spool_limit_bytes = {self._ingest.spool_limit_bytes}"
-            )
+    def round(self) -> int:
+        """Look at everything once; return the lake writer's position."""
+        position = self._upkeep.run()
+        vitals = self.vitals
+        vitals.receiver_restarts += sum(receiver.keep_alive() for receiver in self._receivers)
+        vitals.receivers_alive = all(receiver.alive for receiver in self._receivers)
+        vitals.idle_s = {receiver.vitals.broker: receiver.idle_s() for receiver in self._receivers}
+        vitals.unacknowledged_s = {receiver.vitals.broker: receiver.unacknowledged_s() for receiver in self._receivers}
+        vitals.beat = time.monotonic()
+        self._file.write(vitals)
         return position
 
-    def position(self) -> int:
-        """Return the lake writer's position, 0 before it has one."""
-        try:
-            with State(self._folder, read_only=True) as state:
-                return state.position()
-        except SpoolError:
-            return 0
 
-
-def run_daemon(brokers: Sequence[BrokerSettings], settings: WriterSettings, stop: threading.Event) -> None:
+def run_daemon(
+    brokers: Sequence[BrokerSettings],
+    settings: WriterSettings,
+    stop: threading.Event,
+    metrics: MetricsSettings | None = None,
+    compaction: UpkeepProcess | None = None,
+) -> None:
     """Receive from all brokers until `stop` is set, then bring what waits into the lake.
 
     Parameters
@@ -231,45 +177,67 @@ def run_daemon(brokers: Sequence[BrokerSettings], settings: WriterSettings, stop
         Site, codecs and limits.
     stop : threading.Event
         Set by a signal.
+    metrics : MetricsSettings, optional
+        Where to serve metrics and health.
+    compaction : UpkeepProcess, optional
+        Run beside while messages are received.
 
     Raises
     ------
-    BrokerError
-        A receiving thread died of an error of ours.
     LakeError
         The lake did not take what waited; it stays in the spool.
     SettingsError
-        A broker's password or certificates cannot be read.
+        A broker's password or certificates cannot be read, or the address for metrics is taken.
     """
     site = Path(settings.site)
     for broker in brokers:
         check_credentials(broker, site)
-    with Spool(site / "spool") as spool, WriterProcess(settings) as writer:
+        hide(broker_password(broker, site))
+    hide_lake_key(settings.lake, site)
+    with contextlib.ExitStack() as stack:
+        page = None
+        if metrics is not None and metrics.listen is not None:
+            from ingest.http_page import HttpPage  # noqa: PLC0415 - who wants no metrics does not pay for them
+
+            page = stack.enter_context(HttpPage(metrics))
+        spool = stack.enter_context(Spool(site / "spool"))
+        writer = stack.enter_context(WriterProcess(settings))
         upkeep = Upkeep(spool, settings)
-        receivers = [
-            threading.Thread(target=Subscriber(broker, site, upkeep.store).run, args=(stop,), name=broker.client_id)
-            for broker in brokers
-        ]
+        receivers = [Receiver(broker, site, upkeep, stop, settings.ingest.max_message_bytes) for broker in brokers]
+        watch = _Watch(receivers, writer, upkeep, stack.enter_context(VitalsFile(site / "spool")))
         upkeep.run()
         for receiver in receivers:
             receiver.start()
-        died = False
+        watch.round()
+        if page is not None:
+            page.serve(watch.vitals)
+        log.info("started", brokers=len(brokers), waiting=upkeep.vitals.waiting, metrics=metrics and metrics.listen)
+        if compaction is not None:
+            stack.enter_context(compaction)
         while not stop.wait(_UPKEEP_S):
-            upkeep.run()
+            watch.round()
             writer.keep_alive()
-            if not all(receiver.is_alive() for receiver in receivers):
-                died = True
-                stop.set()
+            if compaction is not None:
+                compaction.run()
         for receiver in receivers:
             receiver.join()
-        log.info("stopping: bringing what waits into the lake")
+        log.info("stopping: bringing what waits into the lake", waiting=upkeep.vitals.waiting)
         patience = Patience()
-        drained = writer.drain(lambda: patience.holds(upkeep.run()))
+        drained = writer.drain(lambda: patience.holds(watch.round()))
         upkeep.run()
-        if died:
-            raise BrokerError("a receiving thread ended unexpectedly; its traceback is in the log above")
-        if not drained:
-            raise LakeError(_GIVEN_UP)
+        _say_end(upkeep)
+    if not drained:
+        raise LakeError(_GIVEN_UP)
+
+
+def _say_end(upkeep: Upkeep) -> None:
+    """Say in the last line of the log where everything is."""
+    outcomes = upkeep.vitals.tally.messages
+    log.info(
+        f"stopped: {outcomes.total():,} messages in the lake, {upkeep.vitals.waiting:,} waiting",
+        **{name: outcomes[name] for name in ("stored", "duplicate", "quarantined")},
+        waiting=upkeep.vitals.waiting,
+    )
 
 
 def feed_files(sources: Sequence[FileSource], settings: WriterSettings, progress: Callable[[int, int], None]) -> None:

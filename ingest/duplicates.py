@@ -89,12 +89,11 @@ class DuplicateIndex:
             self._days.move_to_end(day)
 
     def _load(self, names: Iterable[str]) -> dict[date, Hashes]:
-        folder = self._lake.path(READINGS)
-        paths = [folder / name for name in names]
-        if not paths:
+        wanted = list(names)
+        if not wanted:
             return {}
         rows = (
-            pl.scan_parquet(paths, hive_partitioning=False)
+            self._lake.scan_parts(READINGS, wanted)
             .select(pl.col("ts").dt.date().alias("day"), identity_hash().alias("hash"))
             .collect()
         )

@@ -1,22 +1,34 @@
 """From the spool to the lake: one batch, one commit a table, each with the spool position in its transaction.
 
-Order of a batch: ``quarantine``, ``error_codes``, ``readings``, then ``state.db``. Each table's commit carries the
-position of the batch's last message, so that a batch which a crash cut short is finished by doing it again: tables that
-have it already skip it. The ``readings`` commit also carries the batch's account; if that commit is there and
-``state.db`` is behind, the account is taken from it, since the readings could no longer be told from duplicates.
+Order of a batch: what is about to become of it is written down in ``state.db`` (:class:`ingest.account.Plan`), then
+``readings``, then ``gaps``, ``quarantine`` and ``error_codes``, then ``state.db`` is told that it is complete.
+
+Which readings are new is decided by what the lake holds, and other writers write it too. So the readings are committed
+only as the very next version after the one they were compared with; where somebody else was faster they are compared
+with what he brought, and only if that changes the outcome they are written again. The other tables take rows of
+several writers in any order; what goes into ``error_codes`` follows from the readings that are in the lake by then.
+
+After a crash the plan tells what was decided, and the position in ``readings`` whether it was done. If so, the batch is
+decoded again, with the clock of then, and finished: tables that have it already skip it. If not, it begins anew.
 """
 
 from __future__ import annotations
 
+import copy
+import random
 import time
 import uuid
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
+import msgspec
+import numpy as np
 import polars as pl
 import structlog
+from deltalake.transaction import AddAction
 
-from ingest.account import State, Tally, dump_tally, load_tally
+from ingest.account import Plan, State, Tally
 from ingest.batch import (
     Batch,
     BatchBuilder,
@@ -27,17 +39,22 @@ from ingest.batch import (
 )
 from ingest.decoding import MessageDecoder
 from ingest.duplicates import DuplicateIndex
+from ingest.gap import Gap
 from ingest.local_time import LocalClock
 from ingest.message import RawMessage
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
 from ingest.vendor_profile import VendorProfile, shipped_profile
-from lake.errors import LakeError, SpoolError
-from lake.schemas import ERROR_CODES, QUARANTINE, READINGS, TableSchema
+from lake.errors import LakeError, SpoolError, VersionConflictError
+from lake.failpoints import reach
+from lake.schemas import ERROR_CODES, GAPS, QUARANTINE, READINGS, TABLES, TIME, TableSchema
+from lake.storage import check_conditional_put, open_storage
 from lake.tables import Lake, Position
 
 _CHUNK = 10_000
 _MOST_READINGS = 400_000  # of one batch: messages may expand to thousands of readings each
+_CONFLICT_TRIES = 50
+_LONGEST_PAUSE_S = 2.0
 
 log = structlog.get_logger(__name__)
 
@@ -56,11 +73,15 @@ class LakeWriter:
     def __init__(self, settings: WriterSettings, now: Callable[[], int] | None = None) -> None:
         site = Path(settings.site)
         self._settings = settings
-        self._now = now or (lambda: time.time_ns() // 1000)
+        self._clock = now or (lambda: time.time_ns() // 1000)
+        self._moment = 0  # one batch is decoded at one time, so that it can be decoded again to the same rows
+        self._lake = Lake(open_storage(settings.lake, site))
+        self._duplicates = DuplicateIndex(self._lake)
+        self._checked = False
+        self._gap = 0  # number of the last gap of the spool that is in the lake
+        self.conflicts = 0
         self._spool = Spool(site / "spool")
         self._state = State(site / "spool")
-        self._lake = Lake(site / "lake")
-        self._duplicates = DuplicateIndex(self._lake)
         if not self._state.writer_id():
             self._state.name_writer(f"writer-{uuid.uuid4().hex[:12]}")
         self._name = self._state.writer_id()
@@ -76,9 +97,35 @@ class LakeWriter:
         self._spool.close()
         self._state.close()
 
+    def _now(self) -> int:
+        return self._moment
+
     def pending(self) -> int:
         """Return how many messages wait."""
         return self._spool.last_position() - self._state.position()
+
+    def move_gaps(self) -> int:
+        """Bring the gaps that the receiver noticed into the lake, and return how many; cheap where there are none.
+
+        Raises
+        ------
+        LakeError, SpoolError
+            Nothing is lost: it can be tried again.
+        """
+        gaps = self._spool.gaps(self._gap)
+        if not gaps:
+            return 0
+        self._check()
+        application = self._application(GAPS)
+        committed = self._lake.position(GAPS, application)
+        fresh = [(number, gap) for number, gap in gaps if number > committed]
+        last = gaps[-1][0]
+        if fresh:
+            self._lake.append(GAPS, _gap_rows(gap for _, gap in fresh), positions=[Position(application, last)])
+        else:
+            self._lake.sync(GAPS)  # by a predecessor, perhaps cut short
+        self._gap = last
+        return len(fresh)
 
     def step(self) -> int:
         """Bring the next messages into the lake, as many as make one batch.
@@ -93,17 +140,59 @@ class LakeWriter:
         LakeError, SpoolError
             Nothing is lost: the same step can be tried again.
         """
+        self._check()
+        self.move_gaps()
         after = self._state.position()
-        committed = self._lake.position(READINGS, self._application(READINGS))
+        received = self._spool.last_position()
+        begun, done = self._begun(after)
+        self._moment = self._clock() if begun is None else begun.now
         clock = LocalClock(self._state.clock_state())
-        builder = self._collect(after, clock, until=committed if committed > after else None)
+        builder = self._collect(after, clock, until=None if begun is None else begun.last)
         if builder.last == 0:
-            return 0
+            if received <= after:
+                return 0
+            builder.first = after + 1  # acknowledged, and all of them gone
+            builder.last = received if begun is None else begun.last
         batch = builder.build()
-        finished = committed > after
-        tally = self._recover_tally(after, committed) if finished else self._commit(batch, builder.tally)
-        self._state.complete(batch.last, tally, clock.state, newest_registers(self._newer(batch)))
+        plan = begun if begun is not None and done else self._store(batch, builder.tally, after)
+        self._finish(batch, plan, after)
+        reach("writer.tables_done")
+        self._state.complete(batch.last, plan.tally, clock.state, newest_registers(self._newer(batch)))
+        reach("writer.accounted")
         return batch.last - after
+
+    def _check(self) -> None:
+        """Check the lake once, before anything is written to it."""
+        if self._checked:
+            return
+        for table in TABLES.values():
+            self._lake.repair(table)
+        if self._lake.storage.options:  # a local file system links a name only once
+            check_conditional_put(self._lake.storage)
+        self._checked = True
+
+    def _begun(self, after: int) -> tuple[Plan | None, bool]:
+        """Return the plan that a crash or a failure left, if it still binds us, and whether its readings are stored."""
+        plan = self._state.plan()
+        committed = self._lake.position(READINGS, self._application(READINGS))
+        if plan is None or plan.first != after + 1:
+            plan = None
+        if committed > after and (plan is None or committed != plan.last):
+            raise LakeError(
+                f"readings are committed up to position {committed}, the account stands at {after} and knows nothing "
+                "of it: restore spool/ and the lake from the same backup"
+            )
+        if plan is None:
+            return None, False
+        if committed == plan.last:
+            self._lake.sync(READINGS)
+            log.info("batch recovered", first=plan.first, last=plan.last)
+            return plan, True
+        if plan.version is None:
+            return plan, True
+        # As long as no other commit has taken its place, a commit whose outcome the store did not tell may yet come to
+        # be: what is tried now must be the same batch.
+        return (plan, False) if self._lake.version(READINGS) == plan.version else (None, False)
 
     def _newer(self, batch: Batch) -> pl.DataFrame:
         """Return the readings of `batch` that are newer than the newest register known of their meter and source."""
@@ -128,57 +217,120 @@ class LakeWriter:
         while position - after < wanted:
             limit = min(_CHUNK, wanted - (position - after))
             messages = self._spool.read(position, limit=limit, limit_bytes=ingest.commit_bytes)
+            if until is not None:  # where some are missing, more behind them are read
+                messages = [message for message in messages if message.position <= until]
             if not messages:
                 break
             _check_gapless(position, messages)
-            for message in messages:
-                builder.add(message, decoder.decode(message))
+            for message, rows in zip(messages, decoder.sound_rows(messages), strict=True):
+                if rows is None:
+                    builder.add(message, decoder.decode(message))
+                else:
+                    builder.add_rows(message, message.received_at, rows)
                 size += len(message.payload)
                 if until is None and (size >= ingest.commit_bytes or builder.readings >= _MOST_READINGS):
                     return builder
             position = messages[-1].position
         return builder
 
-    def _commit(self, batch: Batch, tally: Tally) -> Tally:
-        classified = self._duplicates.classify(batch.readings)
-        count_outcomes(tally, batch, classified)
+    def _store(self, batch: Batch, tally: Tally, after: int) -> Plan:
+        """Commit the readings of `batch` that are new, and return what was decided."""
+        written: list[AddAction] = []
+        outcome = pl.DataFrame()
+        for attempt in range(_CONFLICT_TRIES):
+            version = self._lake.create(READINGS) if batch.readings.height else None
+            begun = self._state.plan()
+            if begun is not None and self._lake.position(READINGS, self._application(READINGS)) == batch.last:
+                return begun  # a commit whose outcome the store had not told came to be there meanwhile
+            classified = self._duplicates.classify(batch.readings)
+            if attempt == 0 or not outcome.equals(classified.select("duplicate", "conflict")):
+                outcome = classified.select("duplicate", "conflict")
+                self._lake.discard(READINGS, [action.path for action in written])
+                written = self._write(batch, classified)
+            plan = self._plan(batch, tally, after, classified, version if written else None)
+            del classified
+            self._state.begin(plan)
+            if plan.version is None:
+                return plan
+            try:
+                self._lake.commit(
+                    READINGS,
+                    written,
+                    positions=[Position(self._application(READINGS), batch.last)],
+                    metadata=_metadata(batch),
+                    expect_version=version,
+                )
+            except VersionConflictError:
+                self.conflicts += 1
+                log.info("another writer was faster", table=READINGS.name, version=version, conflicts=self.conflicts)
+                # Waiting at random, and longer each time, lets one of many writers through.
+                time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.01 * 2**attempt)))
+                continue
+            return plan
+        self._lake.discard(READINGS, [action.path for action in written])
+        raise LakeError(f"readings: {_CONFLICT_TRIES} times another writer was faster")
+
+    def _write(self, batch: Batch, classified: pl.DataFrame) -> list[AddAction]:
         fresh = classified.filter(~pl.col("duplicate")) if classified["duplicate"].any() else classified
-        del classified  # a large batch is held once, not once a step
-        stored = flag(fresh.drop("duplicate"), self._registers(batch))
-        del fresh
-        codes = pl.DataFrame(
+        if fresh.is_empty():
+            return []
+        stored = flag(fresh.drop("duplicate"), self._registers(batch)).drop("position")
+        return self._lake.write(READINGS, stored)
+
+    def _plan(self, batch: Batch, tally: Tally, after: int, classified: pl.DataFrame, version: int | None) -> Plan:
+        tally = copy.deepcopy(tally)
+        count_outcomes(tally, batch, classified)
+        duplicates = zlib.compress(np.packbits(classified["duplicate"].to_numpy()).tobytes(), 1)
+        return Plan(
+            first=after + 1, last=batch.last, now=self._moment, version=version, tally=tally, duplicates=duplicates
+        )
+
+    def _finish(self, batch: Batch, plan: Plan, after: int) -> None:
+        """Bring what else belongs to a batch into the lake, once its readings are there."""
+        reach("writer.between_tables")
+        missing = batch.last - after - batch.messages
+        if missing:
+            rows = _gap_rows([self._loss(batch, missing)])
+            self._append(GAPS, rows, batch, application=f"{self._name}/spool_lost")
+        self._append(QUARANTINE, batch.quarantine.drop("position"), batch)
+        bits = np.unpackbits(np.frombuffer(zlib.decompress(plan.duplicates), np.uint8))
+        stored = batch.readings
+        if bits.size >= stored.height:
+            stored = stored.filter(~pl.Series(bits[: stored.height].astype(bool)))
+        else:  # the codecs of the site were changed between a crash and its recovery
+            log.warning("batch decodes to more readings than before", first=plan.first, last=plan.last)
+        rows = pl.DataFrame(
             error_code_rows(stored, self._profile_of), schema={**ERROR_CODES.polars, "position": pl.Int64()}
         )
-        self._append(QUARANTINE, batch.quarantine, batch)
-        self._append(ERROR_CODES, codes, batch)
-        self._append(READINGS, stored, batch, account=dump_tally(tally))
-        return tally
+        self._append(ERROR_CODES, rows.drop("position"), batch)
 
-    def _append(self, table: TableSchema, rows: pl.DataFrame, batch: Batch, account: str | None = None) -> None:
-        application = self._application(table)
-        committed = self._lake.position(table, application)
-        if committed >= batch.last:
+    def _loss(self, batch: Batch, missing: int) -> Gap:
+        """Return the gap of acknowledged messages that are no longer in the spool."""
+        times = [last for last, _ in self._state.tally()[1].sources.values() if last is not None]
+        received = batch.readings["received_at"].drop_nulls().cast(pl.Int64)
+        until = received.max() if received.len() else self._moment
+        assert isinstance(until, int)  # noqa: S101 - of a column of integers
+        return Gap(
+            kind="spool_lost",
+            received_at=self._moment,
+            source="",
+            broker="",
+            topics=(),
+            since=min(max(times, default=until), until),
+            until=until,
+            messages=missing,
+            detail=f"{missing} acknowledged messages up to position {batch.last} are no longer in the spool",
+        )
+
+    def _append(self, table: TableSchema, rows: pl.DataFrame, batch: Batch, application: str | None = None) -> None:
+        if rows.is_empty():
+            return
+        application = application or self._application(table)
+        if self._lake.position(table, application) >= batch.last:
             self._lake.sync(table)  # an earlier attempt was cut short, perhaps before it could
             return
-        rows = rows.filter(pl.col("position") > committed).drop("position")
-        if rows.is_empty() and account is None:
-            return
-        metadata = {"metriage.first": str(batch.first), "metriage.last": str(batch.last)}
-        if account is not None:
-            metadata["metriage.account"] = account
-        self._lake.append(table, rows, positions=[Position(application, batch.last)], metadata=metadata)
-
-    def _recover_tally(self, after: int, committed: int) -> Tally:
-        """Return the account of the one batch that is in the lake and not in ``state.db``."""
-        self._lake.sync(READINGS)
-        for commit in self._lake.commits(READINGS):
-            if commit.get("metriage.last") == str(committed) and commit.get("metriage.first") == str(after + 1):
-                log.info("batch recovered", first=after + 1, last=committed)
-                return load_tally(commit["metriage.account"])
-        raise LakeError(
-            f"readings are committed up to position {committed}, the account stands at {after}, and the commit between "
-            "them is not in the table's history: restore spool/state.db and lake/ from the same backup"
-        )
+        self._lake.append(table, rows, positions=[Position(application, batch.last)], metadata=_metadata(batch))
+        reach("writer.between_tables")
 
     def _application(self, table: TableSchema) -> str:
         return f"{self._name}/{table.name}"
@@ -192,3 +344,14 @@ def _check_gapless(after: int, messages: Sequence[RawMessage]) -> None:
     missing = messages[-1].position - after - len(messages)
     if missing:
         log.error("messages are missing in the spool", after=after, until=messages[-1].position, missing=missing)
+
+
+def _metadata(batch: Batch) -> dict[str, str]:
+    return {"metriage.first": str(batch.first), "metriage.last": str(batch.last)}
+
+
+def _gap_rows(gaps: Iterable[Gap]) -> pl.DataFrame:
+    rows = [msgspec.to_builtins(gap) for gap in gaps]
+    times = ("received_at", "since", "until")
+    schema = {name: pl.Int64() if name in times else dtype for name, dtype in GAPS.polars.items()}
+    return pl.DataFrame(rows, schema=schema).with_columns(pl.col(*times).cast(TIME))

@@ -19,12 +19,12 @@ LONGEST_TEXT = 256
 DEEPEST = 32  # no payload shape is nested deeper
 
 _METER_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
-_WORDS = {
+WORDS = {
     "valve_state": frozenset(VALVE_STATES),
     "valve_command": frozenset(VALVE_COMMANDS),
     "valve_refusal": frozenset(VALVE_REFUSALS),
 }
-_INT64 = 2**63
+INT64 = 2**63  # one more than the largest
 
 
 def check_meter_id(value: object) -> str:
@@ -141,7 +141,7 @@ def check_integer(field: str, value: object) -> int | None:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise DecodingError("wrong_type", f"{field} must be a whole number, not {excerpt(value)}")
-    if not -_INT64 <= value < _INT64:
+    if not -INT64 <= value < INT64:
         raise DecodingError("not_finite", f"{field} does not fit 64 bits: {excerpt(value)}")
     return value
 
@@ -158,7 +158,7 @@ def check_text(field: str, value: object) -> str | None:
         return None
     if not isinstance(value, str):
         raise DecodingError("wrong_type", f"{field} must be a string, not {excerpt(value)}")
-    words = _WORDS.get(field)
+    words = WORDS.get(field)
     if words is not None and value not in words:
         raise DecodingError("wrong_value", f"{field} is {excerpt(value)}; allowed are {', '.join(sorted(words))}")
     if len(value) > LONGEST_TEXT:

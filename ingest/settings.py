@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
+from ingest.topic_filter import filter_mistake, topic_mistake
 from lake.errors import SettingsError
 from lake.settings import LakeSettings
 from lake.vocabulary import MEASURES
@@ -32,15 +33,27 @@ UNIT_DIVISORS: dict[str, dict[str, float]] = {
 # Fields of a reading that a column of a delimited file may fill.
 COLUMN_FIELDS = ("meter_id", "ts", "source", "seq", *MEASURES, "status", "error_codes", "firmware", "valid")
 
+_SCHEMES = ("mqtt", "mqtts", "ws", "wss")
+_URLS = "mqtt://host[:port], mqtts://host[:port], ws://host[:port]/path or wss://host[:port]/path"
+
 
 class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One MQTT broker to subscribe to."""
 
-    url: Annotated[str, Meta(description="mqtt:// (port 1883) or mqtts:// (TLS, port 8883), host and port")] = (
-        "mqtt://127.0.0.1:1883"
-    )
+    url: Annotated[
+        str,
+        Meta(
+            description="mqtt:// (port 1883), mqtts:// (TLS, port 8883), ws:// (WebSocket, port 80) or wss:// (port "
+            "443), host and port; for ws and wss also a path, default /mqtt"
+        ),
+    ] = "mqtt://127.0.0.1:1883"
     topics: Annotated[
-        tuple[str, ...], Meta(min_length=1, description="topic filters; a + before /readings carries the meter id")
+        tuple[str, ...],
+        Meta(
+            min_length=1,
+            description="topic filters; a + before /readings carries the meter id; $share/GROUP/FILTER shares the "
+            "messages with the other members of GROUP",
+        ),
     ] = ("meters/+/readings",)
     client_id: Annotated[
         str,
@@ -61,9 +74,17 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Meta(description='"clock", or "envelope" for replays: payloads are {"topic", "received_at", "payload"}'),
     ] = "clock"
     username: Annotated[str | None, Meta(description="user name, where the broker asks for one")] = None
+    username_env: Annotated[str | None, Meta(description="environment variable that holds the user name")] = None
     password_file: Annotated[str | None, Meta(description="file that holds the password (mode 0600)")] = None
     password_env: Annotated[str | None, Meta(description="environment variable that holds the password")] = None
-    ca_file: Annotated[str | None, Meta(description="CA certificates for mqtts://; default: the system's")] = None
+    ca_file: Annotated[
+        str | None, Meta(description="CA certificates for mqtts:// and wss://; default: the system's")
+    ] = None
+    cert_file: Annotated[
+        str | None, Meta(description="our certificate (PEM), where the broker asks clients for one")
+    ] = None
+    key_file: Annotated[str | None, Meta(description="private key of cert_file (PEM, mode 0600)")] = None
+    key_password_file: Annotated[str | None, Meta(description="file that holds the password of key_file")] = None
     protocol: Annotated[
         Literal["auto", "5", "3.1.1"], Meta(description="MQTT version; auto tries 5 and falls back to 3.1.1")
     ] = "auto"
@@ -73,7 +94,23 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     ] = 30 * 86400
     receive_maximum: Annotated[
         int, Meta(ge=1, le=65535, description="unacknowledged messages we let the broker send (MQTT 5)")
-    ] = 2000
+    ] = 10_000
+    silent_after_s: Annotated[
+        int,
+        Meta(
+            ge=0,
+            description="connected and no message for so long: warn and subscribe again, then connect again; 0 = never "
+            "[s]",
+        ),
+    ] = 3600
+    status_topic: Annotated[
+        str | None,
+        Meta(description="topic on which we keep a retained JSON that says whether we are online (last will)"),
+    ] = None
+    reader: Annotated[
+        Literal["auto", "stock"],
+        Meta(description="auto reads many messages at once; stock leaves reading to paho, packet by packet, slower"),
+    ] = "auto"
 
     def check(self, key: str) -> None:
         """Check what no single field can; `key` is the dotted path of this table.
@@ -81,21 +118,49 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         Raises
         ------
         SettingsError
-            Keys contradict each other, or the URL is no broker's.
+            Keys contradict each other, the URL is no broker's or a topic filter is none.
         """
-        parts = urlsplit(self.url)
-        if parts.scheme not in {"mqtt", "mqtts"} or not parts.hostname:
-            raise SettingsError(f"{self.url!r} is no broker; allowed is mqtt://host[:port] or mqtts://host[:port]",
-                                key=f"{key}.url")  # fmt: skip
-        if parts.username or parts.password:
-            raise SettingsError("credentials do not belong into the URL; use username and password_file",
-                                key=f"{key}.url")  # fmt: skip
-        if self.password_file and self.password_env:
-            raise SettingsError("at most one of password_file and password_env may be set", key=f"{key}.password_file")
-        if (self.password_file or self.password_env) and not self.username:
+        scheme = self._check_url(f"{key}.url")
+        for topic in self.topics:
+            mistake = filter_mistake(topic)
+            if mistake is not None:
+                raise SettingsError(f"{topic!r} is no topic filter: {mistake}", key=f"{key}.topics")
+        mistake = None if self.status_topic is None else topic_mistake(self.status_topic)
+        if mistake is not None:
+            raise SettingsError(f"{self.status_topic!r} is no topic: {mistake}", key=f"{key}.status_topic")
+        self._check_secrets(key)
+        for name in ("ca_file", "cert_file"):
+            if getattr(self, name) and scheme not in {"mqtts", "wss"}:
+                raise SettingsError(f"{name} needs an mqtts:// or wss:// url", key=f"{key}.{name}")
+
+    def _check_url(self, key: str) -> str:
+        """Check the address without ever showing one that may hold a password; return its scheme."""
+        try:
+            parts = urlsplit(self.url)
+            _ = parts.port
+        except ValueError as error:
+            raise SettingsError(f"is no address; allowed is {_URLS}", key=key) from error
+        if parts.username is not None or parts.password is not None or "@" in self.url:
+            raise SettingsError("user and password do not belong into the address; use username and password_file",
+                                key=key)  # fmt: skip
+        if parts.scheme not in _SCHEMES or not parts.hostname or parts.port == 0:
+            raise SettingsError(f"{self.url!r} is no broker; allowed is {_URLS}", key=key)
+        if parts.query or parts.fragment or (parts.scheme in {"mqtt", "mqtts"} and parts.path not in {"", "/"}):
+            raise SettingsError(f"{self.url!r} goes on behind host and port; only ws:// and wss:// have a path, and no "
+                                "address has a ? or #", key=key)  # fmt: skip
+        return parts.scheme
+
+    def _check_secrets(self, key: str) -> None:
+        for name in ("username", "password_file"):
+            other = f"{name.removesuffix('_file')}_env"
+            if getattr(self, name) and getattr(self, other):
+                raise SettingsError(f"at most one of {name} and {other} may be set", key=f"{key}.{name}")
+        if (self.password_file or self.password_env) and not (self.username or self.username_env):
             raise SettingsError("a password needs a username", key=f"{key}.username")
-        if self.ca_file and parts.scheme != "mqtts":
-            raise SettingsError("ca_file needs an mqtts:// url", key=f"{key}.ca_file")
+        if bool(self.cert_file) != bool(self.key_file):
+            raise SettingsError("cert_file and key_file belong together; set both or none", key=f"{key}.cert_file")
+        if self.key_password_file and not self.key_file:
+            raise SettingsError("key_password_file needs key_file", key=f"{key}.key_password_file")
 
 
 class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -230,6 +295,49 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     min_free_bytes: Annotated[int, Meta(ge=0, description="free disk space below which acknowledging stops [B]")] = (
         200_000_000
     )
+
+
+class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Metrics for Prometheus and health over HTTP: ``[metrics]``."""
+
+    listen: Annotated[
+        str | None,
+        Meta(
+            description="host:port of /metrics, /healthz and /readyz, e.g. 127.0.0.1:9464; not set: none. Every daemon "
+            "of a machine needs a port of its own; there is no password, so bind to loopback or a closed network"
+        ),
+    ] = None
+    ready_lag_s: Annotated[
+        float, Meta(gt=0, description="/readyz says no while the lake is further behind than this [s]")
+    ] = 600.0
+
+    def check(self, key: str) -> None:
+        """Check what no single field can; `key` is the dotted path of this table.
+
+        Raises
+        ------
+        SettingsError
+            The address is none.
+        """
+        if self.listen is not None:
+            self.address(key)
+
+    def address(self, key: str = "metrics") -> tuple[str, int]:
+        """Return host and port of ``listen``.
+
+        Raises
+        ------
+        SettingsError
+            It is no address.
+        """
+        try:
+            parts = urlsplit(f"//{self.listen}")
+            if parts.hostname and parts.port and parts.netloc == self.listen and not parts.username:
+                return parts.hostname, parts.port
+        except ValueError:
+            pass
+        raise SettingsError(f"{self.listen!r} is no address; allowed is host:port, e.g. 127.0.0.1:9464 or [::1]:9464",
+                            key=f"{key}.listen")  # fmt: skip
 
 
 class WriterSettings(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,14 +1,16 @@
 """The spool: messages that are acknowledged and not yet in the lake.
 
-A SQLite database in WAL mode with ``synchronous=FULL``: one transaction a group of messages is one fsync a group. The
-process that receives is its only writer; the lake writer reads it and says in ``state.db`` how far it has come, and
-the receiver forgets what lies before that.
+A SQLite database in WAL mode with ``synchronous=FULL``: one transaction a group of messages is one fsync a group. A
+group is one row, its messages packed together: a row a message would cost more than everything else that receiving and
+reading them takes. The process that receives is the only writer; the lake writer reads and says in ``state.db`` how far
+it has come, and the receiver forgets the groups before that.
 """
 
 from __future__ import annotations
 
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -22,23 +24,34 @@ from ingest.gap import Gap
 from ingest.message import Channel, RawMessage
 from lake.durability import sync_path
 from lake.errors import SpoolError
+from lake.failpoints import reach
 
 FILE = "spool.db"
+
+_PAGE_BYTES = 8192  # of a new database: fewer pages a group than with 4096, little waste for small groups
+_LOG_LIMIT_BYTES = 67_108_864
+_INSERT = "INSERT INTO message_group (last, first, channel, received_at, messages) VALUES (?, ?, ?, ?, ?)"
+_FIRST_TRIM, _MOST_TRIM = 1, 1_000  # groups
+_TRIM_S = 0.05  # appending may have to wait so long for a trimming step
 
 _T = TypeVar("_T")
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS channel (id INTEGER PRIMARY KEY, definition TEXT NOT NULL UNIQUE);
-CREATE TABLE IF NOT EXISTS message (
-    position INTEGER PRIMARY KEY AUTOINCREMENT,
+CREATE TABLE IF NOT EXISTS message_group (
+    last INTEGER PRIMARY KEY AUTOINCREMENT,
+    first INTEGER NOT NULL,
     channel INTEGER NOT NULL,
-    origin TEXT NOT NULL,
     received_at INTEGER,
-    payload BLOB NOT NULL
+    messages BLOB NOT NULL
 );
 CREATE TABLE IF NOT EXISTS gap (id INTEGER PRIMARY KEY AUTOINCREMENT, definition TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS session (broker TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;
 """
+
+
+_pack = msgspec.msgpack.Encoder().encode
+_unpack = msgspec.msgpack.Decoder(list[tuple[str, int | None, bytes]]).decode
 
 
 def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -76,24 +89,32 @@ class Spool(AbstractContextManager["Spool"]):
         self._lock = threading.Lock()  # several brokers, one spool
         self._channels: dict[Channel, int] = {}
         self._definitions: dict[int, Channel] = {}
+        self._trim = _FIRST_TRIM
         try:
             if not read_only:
                 self.folder.mkdir(parents=True, exist_ok=True)
             self._connection = connect(self.folder / FILE, read_only=read_only)
         except (sqlite3.Error, OSError) as error:
-            raise SpoolError(f"the spool in {self.folder} cannot be opened: {error}") from error
+            raise self._failure("opened", error) from error
         try:
             if not read_only:
                 self._prepare()
         except (sqlite3.Error, OSError) as error:
             self._connection.close()
-            raise SpoolError(f"the spool in {self.folder} cannot be opened: {error}") from error
+            raise self._failure("opened", error) from error
 
     def _prepare(self) -> None:
+        self._connection.execute(f"PRAGMA page_size={_PAGE_BYTES}")  # an existing database keeps its own
         self._connection.execute("PRAGMA journal_mode=WAL")
         self._connection.execute("PRAGMA synchronous=FULL")
-        self._connection.execute("PRAGMA journal_size_limit=67108864")
+        self._connection.execute(f"PRAGMA journal_size_limit={_LOG_LIMIT_BYTES}")
+        self._connection.execute("PRAGMA secure_delete=OFF")  # some builds overwrite what is forgotten, at our cost
         self._connection.executescript(_SCHEMA)
+        if self._connection.execute("SELECT 1 FROM sqlite_schema WHERE name = 'message'").fetchone():
+            raise SpoolError(
+                f"{self.folder / FILE} was made by an earlier layout of metriage; bring what waits in it into the lake "
+                "with that version, then move the folder away"
+            )
         (self.folder / FILE).chmod(0o600)
         # Never open and close the database file itself beside SQLite: that drops the locks this process holds on it,
         # and another process that closes its connection then deletes the log we are writing to.
@@ -123,21 +144,28 @@ class Spool(AbstractContextManager["Spool"]):
             return self._append(channel, messages)
 
     def _append(self, channel: Channel, messages: Iterable[tuple[str, int | None, bytes]]) -> int:
+        rows = messages if isinstance(messages, list) else list(messages)
+        if not rows:
+            return self.last_position()
+        execute = self._connection.execute
+        stored = False
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
-            number = self._channel_number(channel)
-            self._connection.executemany(
-                "INSERT INTO message (channel, origin, received_at, payload) VALUES (?, ?, ?, ?)",
-                ((number, origin, received_at, payload) for origin, received_at, payload in messages),
-            )
-            last = self._last()
-            self._connection.execute("COMMIT")
+            packed = _pack(rows)
+            execute("BEGIN IMMEDIATE")
+            first = self._last() + 1
+            last = first + len(rows) - 1
+            execute(_INSERT, (last, first, self._channel_number(channel), rows[0][1], packed))
+            reach("spool.begun")
+            execute("COMMIT")
+            stored = True
+            reach("spool.committed")
         except sqlite3.Error as error:
-            self._channels.pop(channel, None)
-            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
+            raise self._failure("written", error) from error
         finally:
+            if not stored:  # the channel's number may have been new, and goes with the transaction
+                self._channels.pop(channel, None)
             if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
+                execute("ROLLBACK")
         return last
 
     def _channel_number(self, channel: Channel) -> int:
@@ -150,7 +178,7 @@ class Spool(AbstractContextManager["Spool"]):
         return number
 
     def _last(self) -> int:
-        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message'").fetchone()
+        row = self._connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'message_group'").fetchone()
         return int(row[0]) if row else 0
 
     def last_position(self) -> int:
@@ -170,19 +198,24 @@ class Spool(AbstractContextManager["Spool"]):
 
         def fetch() -> list[RawMessage]:
             cursor = self._connection.execute(
-                "SELECT position, channel, origin, received_at, payload FROM message WHERE position > ? "
-                "ORDER BY position LIMIT ?",
-                (after, limit),
+                "SELECT first, channel, messages FROM message_group WHERE last > ? ORDER BY last", (after,)
             )
-            messages: list[RawMessage] = []
+            found: list[RawMessage] = []
             size = 0
-            for position, number, origin, received_at, payload in cursor:
-                messages.append(RawMessage(position, self._definition(number), origin, received_at, payload))
-                size += len(payload)
-                if size >= limit_bytes:
+            for first, number, packed in cursor:
+                channel = self._definition(number)
+                skipped = max(0, after + 1 - first)
+                rows = _unpack(packed)[skipped : skipped + limit - len(found)]
+                size += len(packed)
+                if size > limit_bytes:  # only now is it worth to look where
+                    rows = _within(rows, limit_bytes - size + len(packed))
+                    size = limit_bytes
+                start = first + skipped
+                found += [RawMessage(position, channel, *row) for position, row in enumerate(rows, start)]
+                if len(found) >= limit or size >= limit_bytes:
                     break
             cursor.close()
-            return messages
+            return found
 
         return self._query(fetch)
 
@@ -194,13 +227,13 @@ class Spool(AbstractContextManager["Spool"]):
         return channel
 
     def oldest_received(self, after: int) -> int | None:
-        """Return when the oldest message behind position `after` was received [µs since 1970 UTC], where it says so."""
-        sql = "SELECT received_at FROM message WHERE position > ? ORDER BY position LIMIT 1"
+        """Return when the group of the oldest message behind `after` came [µs since 1970 UTC], where it says so."""
+        sql = "SELECT received_at FROM message_group WHERE last > ? ORDER BY last LIMIT 1"
         row = self._query(lambda: self._connection.execute(sql, (after,)).fetchone())
         return None if row is None else row[0]
 
     def forget(self, until: int) -> None:
-        """Forget the messages up to and including position `until`; they are in the lake.
+        """Forget the groups up to and including position `until`; they are in the lake.
 
         Raises
         ------
@@ -208,10 +241,25 @@ class Spool(AbstractContextManager["Spool"]):
             The database cannot be written.
         """
         try:
-            with self._lock:
-                self._connection.execute("DELETE FROM message WHERE position <= ?", (until,))
+            while self._trim_step(until):
+                time.sleep(0)  # whoever waits to append comes first
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool in {self.folder} cannot be trimmed: {error}") from error
+            raise self._failure("trimmed", error) from error
+
+    def _trim_step(self, until: int) -> bool:
+        """Forget a few groups, as many as take a moment; return whether there are more."""
+        start = time.monotonic()
+        with self._lock:
+            sql = "SELECT last FROM message_group WHERE last <= ? ORDER BY last LIMIT ?"
+            wanted = self._trim
+            groups = self._connection.execute(sql, (until, wanted)).fetchall()
+            if not groups:
+                return False
+            self._connection.execute("DELETE FROM message_group WHERE last <= ?", groups[-1])
+        reach("spool.trimmed")
+        took = time.monotonic() - start
+        self._trim = max(1, self._trim // 2) if took > _TRIM_S else min(2 * self._trim, _MOST_TRIM)
+        return len(groups) == wanted
 
     def add_gap(self, gap: Gap) -> int:
         """Store a gap until the lake has it; it is on the disk when this returns.
@@ -233,7 +281,7 @@ class Spool(AbstractContextManager["Spool"]):
                     self._connection.execute("INSERT INTO gap (definition) VALUES (?)", (definition,)).lastrowid or 0
                 )
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
+            raise self._failure("written", error) from error
 
     def gaps(self, after: int) -> list[tuple[int, Gap]]:
         """Return number and gap of every gap behind number `after`, in order."""
@@ -259,10 +307,14 @@ class Spool(AbstractContextManager["Spool"]):
             with self._lock:
                 self._connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (broker, seen_at))
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool in {self.folder} cannot be written: {error}") from error
+            raise self._failure("written", error) from error
 
     def size_bytes(self) -> int:
-        """Return the bytes that the messages occupy [B]."""
+        """Return the bytes that the messages occupy, and the log where it outgrew its limit [B].
+
+        SQLite cannot shorten its log while another process reads an old state of the database, for example a copy
+        that takes hours; counting the log lets the spool's limit hold then as well.
+        """
 
         def fetch() -> int:
             pages, free, size = (
@@ -271,13 +323,29 @@ class Spool(AbstractContextManager["Spool"]):
             )
             return (pages - free) * size
 
-        return self._query(fetch)
+        try:
+            log = (self.folder / f"{FILE}-wal").stat().st_size
+        except OSError:
+            log = 0
+        return self._query(fetch) + max(0, log - _LOG_LIMIT_BYTES)
 
     def _query(self, fetch: Callable[[], _T]) -> _T:
         try:
             return fetch()
         except sqlite3.Error as error:
-            raise SpoolError(f"the spool in {self.folder} cannot be read: {error}") from error
+            raise self._failure("read", error) from error
+
+    def _failure(self, done: str, error: Exception) -> SpoolError:
+        """Return the error that says what could not be done, and what to do where the database is damaged."""
+        text = f"the spool in {self.folder} cannot be {done}: {error}"
+        # The lower byte of SQLite's code is the kind of error, the others say more about it.
+        if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}:
+            text += (
+                f". {FILE} is damaged, and nothing of it was removed: stop metriage, keep a copy of the whole folder, "
+                f"check the disk, and save what is readable with `sqlite3 {FILE} .recover`; to go on without it, move "
+                "the folder away as a whole"
+            )
+        return SpoolError(text)
 
     def close(self) -> None:
         """Close the database."""
@@ -287,3 +355,12 @@ class Spool(AbstractContextManager["Spool"]):
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+def _within(rows: list[tuple[str, int | None, bytes]], room: int) -> list[tuple[str, int | None, bytes]]:
+    """Return the first of `rows`, until their payloads make up `room` bytes."""
+    for count, (_, _, payload) in enumerate(rows, start=1):
+        room -= len(payload)
+        if room <= 0:
+            return rows[:count]
+    return rows

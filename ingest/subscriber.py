@@ -1,45 +1,75 @@
 """One MQTT subscription: what it receives is fsynced in the spool, then acknowledged, in the order of receipt.
 
 paho speaks the protocol; its network calls are made from one thread here, so that receiving, the group commit and the
-acknowledgements of one connection never overlap.
+acknowledgements of one connection never overlap. Each connection has a client and a group of its own: nothing that an
+earlier one received can be acknowledged on a later one.
 """
 
 from __future__ import annotations
 
-import os
+import json
 import random
 import select
-import ssl
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import Any, Protocol
 
 import paho.mqtt.client as mqtt
 import structlog
-from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
-from paho.mqtt.packettypes import PacketTypes
-from paho.mqtt.properties import Properties
+from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
-from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.bulk_client import BulkClient, why_not_bulk
+from ingest.connection import broker_name, connect, make_client, protocol_versions, subscribe
+from ingest.gap import Gap
+from ingest.group import Group
 from ingest.message import Channel
-from ingest.settings import BrokerSettings
+from ingest.settings import BrokerSettings, IngestSettings
+from ingest.silence import Silence
+from ingest.topic_filter import bare_filter
+from ingest.vitals import BrokerVitals
 from lake.errors import BrokerError, SettingsError, SpoolError
+from lake.failpoints import reach
 
-_GROUP = 2000  # messages a group commit at most
+_GROUP = 20_000  # messages a group commit at most
 _GROUP_BYTES = 16_000_000
 _IDLE_S = 0.25
 _RETRY_SPOOL_S = 1.0
+_SEE_SESSION_S = 60.0
 _CONNECT_TIMEOUT_S = 10.0
 _FALLBACK_TIMEOUT_S = 2.0  # a broker that does not understand MQTT 5 may wait for more instead of refusing
 _LONGEST_BACKOFF_S = 60.0
+_LEAVE_S = 1.0
+
+_LOST = (
+    "the broker no longer has our session: what it received in the meantime was not kept for us; let it keep sessions "
+    "over restarts (mosquitto: persistence true, autosave_interval) and longer than we may be away "
+    "(persistent_client_expiration, EMQX: session expiry), and let nobody else use our client_id"
+)
+_SILENT = "connected but silent: no message arrives; see whether meters or head-ends publish to the topics named here"
+_TAKEN_OVER = "another client connected with our client_id; give each its own"
 
 log = structlog.get_logger(__name__)
 
-Store = Callable[[Channel, list[tuple[str, int | None, bytes]]], object]
+
+class SpoolLike(Protocol):
+    """What a subscriber needs of the spool and of what guards its size."""
+
+    def store(self, channel: Channel, messages: Sequence[tuple[str, int | None, bytes]]) -> object:
+        """Store a group of messages durably, or raise SpoolError and store nothing."""
+
+    def add_gap(self, gap: Gap) -> object:
+        """Store a gap until the lake has it; SpoolError where that is not possible."""
+
+    def session_seen_at(self, broker: str) -> int | None:
+        """Return when the session with `broker` was last known to live [µs since 1970 UTC], None before the first."""
+
+    def see_session(self, broker: str, seen_at: int) -> None:
+        """Record that the session with `broker` lives at `seen_at`."""
 
 
 class Subscriber:
@@ -51,97 +81,99 @@ class Subscriber:
         Broker, topics and session.
     folder : Path
         Folder that relative file names of the settings start from.
-    store : callable
-        Stores a group of messages durably, or raises SpoolError and stores nothing.
+    spool : SpoolLike
+        Stores messages, gaps and when the session was last seen.
+    vitals : BrokerVitals, optional
+        Kept up to date for metrics and status.
     now : callable
         The clock [µs since 1970 UTC].
+    max_message_bytes : int
+        A longer message is cut to one byte more, which is enough for the lake writer to quarantine it [B].
     """
 
     def __init__(
-        self, settings: BrokerSettings, folder: Path, store: Store, now: Callable[[], int] | None = None
+        self,
+        settings: BrokerSettings,
+        folder: Path,
+        spool: SpoolLike,
+        vitals: BrokerVitals | None = None,
+        now: Callable[[], int] | None = None,
+        *,
+        max_message_bytes: int = IngestSettings().max_message_bytes,
     ) -> None:
         self._settings = settings
         self._folder = folder
-        self._store = store
+        self._spool = spool
+        self._name = broker_name(settings)
         self._now = now or (lambda: time.time_ns() // 1000)
         enveloped = settings.received_at == "envelope"
         self._channel = Channel("mqtt", settings.codec, settings.source, enveloped)
-        self._versions = _Rotation(protocol_versions(settings.protocol))
-        self._group: list[tuple[str, int | None, bytes]] = []
-        self._group_bytes = 0
-        self._to_acknowledge: list[tuple[int, int]] = []
-        self._refusal: str | None = None
-        self._connected = False
-        self._retry_spool_at = 0.0
+        self._max_message_bytes = max_message_bytes
+        self._vitals = vitals or BrokerVitals(self._name, settings.source)
+        self._vitals.silent_after_s = float(settings.silent_after_s)
+        self._versions = _Versions(protocol_versions(settings.protocol))
+        self._silence = Silence(settings.silent_after_s, time.monotonic())
+        self._session = _Session(settings, self._name, spool, self._vitals)
+        self._own_topic = _own_topic(settings)
+        self._bulk = _reads_in_bulk(settings)
+        self._forget_connection()
 
     def run(self, stop: threading.Event) -> None:
         """Connect, receive and reconnect until `stop` is set."""
         backoff_s = 1.0
         while not stop.is_set():
             self._forget_connection()
+            tried = self._versions.current
             try:
                 self._visit(stop)
-            except (OSError, BrokerError, SettingsError, ValueError) as error:
-                log.warning("broker not connected", url=self._settings.url, error=str(error))
-            if self._connected:
+            except (OSError, BrokerError, SettingsError, SpoolError, ValueError) as error:
+                self._vitals.refusal = str(error)
+                log.warning("broker not connected", broker=self._name, error=str(error))
+            finally:
+                self._vitals.connected = False
+            if self._was_connected:
                 backoff_s = 1.0
-            if not stop.is_set():
+            if not stop.is_set() and (self._was_connected or self._versions.current in {tried, self._versions.first}):
                 # Jitter keeps a fleet of clients from coming back at the same moment.
                 stop.wait(backoff_s * random.uniform(0.5, 1.0))
                 backoff_s = min(2 * backoff_s, _LONGEST_BACKOFF_S)
 
     def _forget_connection(self) -> None:
         """Start afresh: the broker sends again what an earlier connection did not acknowledge."""
-        self._drop_group()
-        self._connected = False
-        self._refusal = None
-
-    def _drop_group(self) -> None:
-        self._group.clear()
-        self._group_bytes = 0
-        self._to_acknowledge.clear()
+        self._group = Group(_GROUP, _GROUP_BYTES, self._max_message_bytes)
+        self._was_connected = False
+        self._refusal: str | None = None
+        self._retry_spool_at = 0.0
+        self._pinged_at = 0.0
+        self._vitals.oldest_unacknowledged_at = None
 
     def _visit(self, stop: threading.Event) -> None:
         """Receive over one connection until it ends or `stop` is set."""
         client = self._client()
         try:
-            self._connect(client)
+            connect(client, self._settings)
             try:
                 self._receive(client, stop)
             finally:
-                if not self._connected:
-                    self._versions.rotate()
+                self._versions.connected() if self._was_connected else self._versions.refused()
         finally:
             self._leave(client)
 
     def _client(self) -> mqtt.Client:
-        settings = self._settings
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=settings.client_id,
-            protocol=self._versions.current,
-            clean_session=None if self._versions.current == MQTTProtocolVersion.MQTTv5 else False,
-            manual_ack=True,
+        known = (self._settings, self._folder, self._versions.current)
+        client = (
+            make_client(BulkClient, *known, manual_ack=True, group=self._group)
+            if self._bulk
+            else make_client(mqtt.Client, *known, manual_ack=True)
         )
-        if settings.username:
-            client.username_pw_set(settings.username, broker_password(settings, self._folder))
-        if urlsplit(settings.url).scheme == "mqtts":
-            client.tls_set_context(tls_context(settings, self._folder))
-        client.connect_timeout = _CONNECT_TIMEOUT_S
         client.on_connect = self._on_connect
+        client.on_disconnect = self._on_disconnect
         client.on_message = self._on_message
         client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        if self._settings.status_topic:
+            client.will_set(self._settings.status_topic, _state("offline"), qos=1, retain=True)
         return client
-
-    def _connect(self, client: mqtt.Client) -> None:
-        host, port = broker_address(self._settings)
-        if self._versions.current == MQTTProtocolVersion.MQTTv5:
-            properties = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]
-            properties.SessionExpiryInterval = self._settings.session_expiry_s
-            properties.ReceiveMaximum = self._settings.receive_maximum
-            client.connect(host, port, self._settings.keepalive_s, clean_start=False, properties=properties)
-        else:
-            client.connect(host, port, self._settings.keepalive_s)
 
     def _on_connect(
         self, client: mqtt.Client, _userdata: Any, flags: mqtt.ConnectFlags, reason: ReasonCode, _properties: Any
@@ -149,195 +181,365 @@ class Subscriber:
         if reason.is_failure:
             self._refusal = str(reason)
             return
-        self._connected = True
+        self._was_connected = True
         log.info(
             "broker connected",
-            url=self._settings.url,
+            broker=self._name,
             protocol=self._versions.current.name,
             session_present=flags.session_present,
         )
-        if self._versions.current == MQTTProtocolVersion.MQTTv5:
-            options = SubscribeOptions(qos=1, retainHandling=SubscribeOptions.RETAIN_SEND_IF_NEW_SUB)
-            client.subscribe([(topic, options) for topic in self._settings.topics])
-        else:
-            client.subscribe([(topic, 1) for topic in self._settings.topics])
+        vitals = self._vitals
+        vitals.refusal = None
+        vitals.protocol = "MQTT 5" if self._versions.current == MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
+        vitals.connected_at = time.time()
+        vitals.connected = True
+        vitals.connections += 1
+        self._silence.connected(time.monotonic())
+        self._session.connected(present=flags.session_present, now=self._now())
+        subscribe(client, self._settings.topics)
+        if self._settings.status_topic:
+            online = _state("online", since=datetime.now(UTC).isoformat(timespec="seconds"), version=_version())
+            client.publish(self._settings.status_topic, online, qos=1, retain=True)
+
+    def _on_disconnect(
+        self, _client: mqtt.Client, _userdata: Any, flags: mqtt.DisconnectFlags, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if flags.is_disconnect_packet_from_server:
+            advice = f"; {_TAKEN_OVER}" if reason == "Session taken over" else ""
+            self._refusal = f"the broker ended the connection: {reason}{advice}"
 
     def _on_subscribe(
         self, _client: mqtt.Client, _userdata: Any, _mid: int, reasons: list[ReasonCode], _properties: Any
     ) -> None:
-        for topic, reason in zip(self._settings.topics, reasons, strict=False):
-            if reason.is_failure:
-                log.error("topic filter refused by the broker", topic=topic, reason=str(reason))
+        refused = [
+            f"{topic}: {reason}"
+            for topic, reason in zip(self._settings.topics, reasons, strict=False)
+            if reason.is_failure
+        ]
+        for text in refused:
+            topic, _, why = text.rpartition(": ")
+            log.error(
+                "topic filter refused by the broker: allow it to this user and client id; it is asked for again at the "
+                "next connection",
+                topic=topic,
+                reason=why,
+            )
+        self._vitals.refusal = f"topic filter refused: {', '.join(refused)}" if refused else None
+
+    def _on_publish(
+        self, _client: mqtt.Client, _userdata: Any, _mid: int, reason: ReasonCode, _properties: Any
+    ) -> None:
+        if reason.is_failure:
+            log.warning("status topic refused by the broker", topic=self._settings.status_topic, reason=str(reason))
 
     def _on_message(self, _client: mqtt.Client, _userdata: Any, message: mqtt.MQTTMessage) -> None:
-        received_at = None if self._channel.enveloped else self._now()
-        self._group.append((_topic(message), received_at, bytes(message.payload)))
-        self._group_bytes += len(message.payload)
-        if message.qos:
-            self._to_acknowledge.append((message.mid, message.qos))
+        """Take a message from paho: each one with the stock reader, those of QoS 2 with ours."""
+        self._group.add(_topic(message), bytes(message.payload), message.qos, message.mid, retained=message.retain)
 
     def _receive(self, client: mqtt.Client, stop: threading.Event) -> None:
         timeout_s = _FALLBACK_TIMEOUT_S if self._versions.more else _CONNECT_TIMEOUT_S
         deadline = time.monotonic() + timeout_s
         while not stop.is_set():
-            result = self._read(client)
+            if self._group.full:  # the spool takes nothing: the broker waits, and so do we
+                result = self._ping_unread(client)
+                stop.wait(_IDLE_S)
+            else:
+                result = self._read(client)
             self._commit(client)
-            if self._full():
-                stop.wait(_IDLE_S)  # the spool takes nothing: the broker waits, and so do we
             if result != MQTTErrorCode.MQTT_ERR_SUCCESS or client.socket() is None:
                 raise BrokerError(self._refusal or f"connection lost: {mqtt.error_string(result)}")
-            if not self._connected and time.monotonic() > deadline:
+            now = time.monotonic()
+            if self._was_connected:
+                self._session.keep(now, self._now)
+                self._watch_silence(client, now)
+            elif now > deadline:
                 raise BrokerError(f"no answer to {self._versions.current.name} within {timeout_s:g} s")
-        while self._group and self._retry_spool_at == 0.0:
+        if self._retry_spool_at == 0.0:
             self._commit(client)
-
-    def _full(self) -> bool:
-        return len(self._group) >= _GROUP or self._group_bytes >= _GROUP_BYTES
 
     def _read(self, client: mqtt.Client) -> MQTTErrorCode:
         """Wait for the broker a moment, then take everything it sent, up to one group."""
         if not _readable(client, _IDLE_S):
             return client.loop_misc()
+        group, vitals = self._group, self._vitals
+        messages, size, retained, oversized = len(group.rows), group.bytes, group.retained, group.oversized
+        received_at = self._now()
+        group.stamp = None if self._channel.enveloped else received_at
         result = MQTTErrorCode.MQTT_ERR_SUCCESS
-        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and not self._full() and _readable(client, 0):
+        while result == MQTTErrorCode.MQTT_ERR_SUCCESS and not group.full and _readable(client, 0):
             result = client.loop_read()
-        if result == MQTTErrorCode.MQTT_ERR_SUCCESS and client.want_write():
-            result = client.loop_write()
+        if self._own_topic is not None:
+            group.rows[messages:] = [row for row in group.rows[messages:] if row[0] != self._own_topic]
+        count = len(group.rows) - messages
+        if count > 0:
+            vitals.last_message_at = received_at / 1e6
+            if vitals.oldest_unacknowledged_at is None:
+                vitals.oldest_unacknowledged_at = vitals.last_message_at
+            vitals.messages += count
+            vitals.bytes += group.bytes - size
+            vitals.retained += group.retained - retained
+            # Retained messages are no sign of life: a broker sends them for having been asked again.
+            if count > group.retained - retained and self._silence.heard(time.monotonic()):
+                vitals.silent = False
+                log.info("messages arrive again", broker=self._name)
+        if group.oversized > oversized:
+            vitals.oversized += group.oversized - oversized
+            log.warning("messages too large: cut, they go to quarantine", broker=self._name,
+                        messages=group.oversized - oversized, limit_bytes=self._max_message_bytes)  # fmt: skip
         return result if result != MQTTErrorCode.MQTT_ERR_SUCCESS else client.loop_misc()
+
+    def _ping_unread(self, client: mqtt.Client) -> MQTTErrorCode:
+        """Keep the connection although nothing is read from it."""
+        now = time.monotonic()
+        if client.want_write():
+            result = client.loop_write()
+            if result != MQTTErrorCode.MQTT_ERR_SUCCESS:
+                return result
+        if not isinstance(client, BulkClient):
+            return client.loop_misc()  # it ends the connection after two keep-alives; the broker sends again then
+        if now < self._pinged_at + client.keepalive / 2:
+            return MQTTErrorCode.MQTT_ERR_SUCCESS
+        self._pinged_at = now
+        return client.ping()
 
     def _commit(self, client: mqtt.Client) -> None:
         """Store the group, then acknowledge it; while it cannot be stored, hold it and acknowledge nothing.
 
-        A broker sends no more than its in-flight limit without acknowledgement, so what is held stays small.
+        A broker sends no more than its in-flight limit without acknowledgement, so what is held stays small; where
+        that limit is large, the group's own limit stops the reading.
         """
-        if not self._group or time.monotonic() < self._retry_spool_at:
+        group, vitals = self._group, self._vitals
+        waiting = len(group.packet_ids) + len(group.exactly_once_ids)
+        if not (group.rows or waiting) or time.monotonic() < self._retry_spool_at:
             return
         try:
-            self._store(self._channel, self._group)
+            if group.rows:
+                self._spool.store(self._channel, group.rows)
         except SpoolError as error:
             if self._retry_spool_at == 0.0:
                 log.error("not acknowledging: the spool takes nothing", error=str(error))  # noqa: TRY400
+            vitals.holding = str(error)
             self._retry_spool_at = time.monotonic() + _RETRY_SPOOL_S
             return
-        if self._retry_spool_at:
+        if self._retry_spool_at or vitals.holding:
             log.info("acknowledging again")
             self._retry_spool_at = 0.0
-        for message_id, qos in self._to_acknowledge:
-            client.ack(message_id, qos)
-        self._drop_group()
+            vitals.holding = None
+        if waiting and _acknowledge(client, group) == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            vitals.acknowledged += waiting
+        reach("receive.acknowledged")
+        vitals.groups += 1
+        group.clear()
+        vitals.oldest_unacknowledged_at = None
+
+    def _watch_silence(self, client: mqtt.Client, now: float) -> None:
+        """Subscribe or connect again when a connection that stands brings no messages.
+
+        Raises
+        ------
+        BrokerError
+            To connect again.
+        """
+        remedy = self._silence.due(now)
+        if remedy is None:
+            return
+        self._vitals.silent = True
+        silent_s = round(self._silence.lasts_s(now))
+        log.warning(_SILENT, broker=self._name, topics=self._settings.topics, silent_s=silent_s, remedy=remedy)
+        if remedy == "connect":
+            raise BrokerError(f"connected but silent for {silent_s} s: connecting again")
+        self._vitals.resubscriptions += 1
+        subscribe(client, self._settings.topics)
 
     def _leave(self, client: mqtt.Client) -> None:
         """Disconnect; the broker keeps the session and sends again what was not acknowledged."""
         if client.socket() is None:
             return
+        if self._was_connected:
+            self._session.keep(None, self._now)
+            if self._settings.status_topic:
+                # Of QoS 0: TCP keeps its order, and nothing waits for an answer that lies behind unread messages.
+                client.publish(self._settings.status_topic, _state("stopped"), qos=0, retain=True)
         client.disconnect()
-        deadline = time.monotonic() + 1
+        deadline = time.monotonic() + _LEAVE_S
         while client.want_write() and client.socket() is not None and time.monotonic() < deadline:
-            client.loop_write()
+            if _writable(client, _LEAVE_S / 10):
+                client.loop_write()
         client.loop_misc()
 
 
-def _topic(message: mqtt.MQTTMessage) -> str:
-    try:
-        return message.topic
-    except UnicodeDecodeError:  # forbidden by MQTT, but not every broker checks
-        return "(topic is not UTF-8)"
+class _Session:
+    """What the spool knows of the session with a broker; notices when the broker has lost it.
+
+    Parameters
+    ----------
+    settings : BrokerSettings
+        The broker.
+    name : str
+        Client id and address.
+    spool : SpoolLike
+        Keeps gaps and when the session was last seen.
+    vitals : BrokerVitals
+        Where lost sessions are counted.
+    """
+
+    def __init__(self, settings: BrokerSettings, name: str, spool: SpoolLike, vitals: BrokerVitals) -> None:
+        self._settings = settings
+        self._name = name
+        self._spool = spool
+        self._vitals = vitals
+        self._gap: Gap | None = None  # noticed, not yet stored
+        self._see_at: float | None = None
+        self._failed = False
+
+    def connected(self, *, present: bool, now: int) -> None:
+        """Look whether the session that the spool knows is still there.
+
+        Raises
+        ------
+        SpoolError
+            The spool cannot be read.
+        """
+        self._see_at = None
+        seen_at = self._spool.session_seen_at(self._name)
+        if present or seen_at is None or self._gap is not None:
+            return
+        self._vitals.sessions_lost += 1
+        log.error(
+            _LOST,
+            broker=self._name,
+            last_seen=datetime.fromtimestamp(seen_at / 1e6, UTC).isoformat(timespec="seconds"),
+            away_s=max(0, now - seen_at) // 1_000_000,
+        )
+        self._gap = Gap(
+            kind="session_lost",
+            received_at=now,
+            source=self._settings.source,
+            broker=self._name,
+            topics=self._settings.topics,
+            since=min(seen_at, now),
+            until=now,
+            detail=f"session_present = false after {max(0, now - seen_at) / 1e6:.0f} s",
+        )
+
+    def keep(self, now: float | None, clock: Callable[[], int]) -> None:
+        """Store what is due: a gap, and now and then that the session lives; `now` None when leaving."""
+        if now is not None and self._see_at is not None and now < self._see_at:
+            return
+        self._see_at = (now or 0.0) + _RETRY_SPOOL_S
+        try:
+            if self._gap is not None:
+                self._spool.add_gap(self._gap)
+                self._gap = None
+            # Only behind the gap: a crash in between must find the old time again.
+            self._spool.see_session(self._name, clock())
+        except SpoolError as error:
+            if not self._failed:
+                log.error("the session's state cannot be stored; it is tried again", error=str(error))  # noqa: TRY400
+            self._failed = True
+            return
+        self._failed = False
+        self._see_at = (now or 0.0) + _SEE_SESSION_S
 
 
-class _Rotation:
-    """The protocol version to try, and the ones to fall back to."""
+class _Versions:
+    """The protocol version to try: the first, the next when it is refused, the first again after a connection."""
 
-    def __init__(self, versions: list[MQTTProtocolVersion]) -> None:
+    def __init__(self, versions: Sequence[MQTTProtocolVersion]) -> None:
         self._versions = versions
-        self._first = versions[0]
+        self._index = 0
+
+    @property
+    def first(self) -> MQTTProtocolVersion:
+        return self._versions[0]
+
+    @property
+    def current(self) -> MQTTProtocolVersion:
+        return self._versions[self._index]
 
     @property
     def more(self) -> bool:
         """Whether there is another version to fall back to."""
-        return len(self._versions) > 1 and self.current == self._first
+        return self._index + 1 < len(self._versions)
 
-    @property
-    def current(self) -> MQTTProtocolVersion:
-        return self._versions[0]
+    def refused(self) -> None:
+        """Take the next one."""
+        self._index = (self._index + 1) % len(self._versions)
 
-    def rotate(self) -> None:
-        self._versions.append(self._versions.pop(0))
+    def connected(self) -> None:
+        """Take the first one at the next connection: the broker may have learnt it meanwhile."""
+        self._index = 0
 
 
-def protocol_versions(protocol: str) -> list[MQTTProtocolVersion]:
-    """Return the MQTT versions to try, in order, for the setting ``protocol``."""
-    known = {
-        "auto": [MQTTProtocolVersion.MQTTv5, MQTTProtocolVersion.MQTTv311],
-        "5": [MQTTProtocolVersion.MQTTv5],
-        "3.1.1": [MQTTProtocolVersion.MQTTv311],
-    }
-    return known[protocol]
+def _reads_in_bulk(settings: BrokerSettings) -> bool:
+    if settings.reader == "stock":
+        return False
+    reason = why_not_bulk()
+    if reason is not None:
+        log.warning("this version of paho-mqtt is read packet by packet, which is slower", reason=reason)
+    return reason is None
+
+
+def _acknowledge(client: mqtt.Client, group: Group) -> MQTTErrorCode:
+    """Acknowledge in the order of receipt, in one write where that can be."""
+    result = MQTTErrorCode.MQTT_ERR_SUCCESS
+    if isinstance(client, BulkClient):
+        if group.packet_ids:
+            result = client.acknowledge(group.pubacks())
+        waiting = [(packet_id, 2) for packet_id in group.exactly_once_ids]
+    else:
+        waiting = list(group.acknowledgements())
+    for packet_id, qos in waiting:
+        if result == MQTTErrorCode.MQTT_ERR_SUCCESS:
+            result = client.ack(packet_id, qos)
+    return result
+
+
+def _own_topic(settings: BrokerSettings) -> str | None:
+    """Return the status topic where our own filters bring it back to us."""
+    topic = settings.status_topic
+    if topic is None:
+        return None
+    matches = any(mqtt.topic_matches_sub(bare_filter(known), topic) for known in settings.topics)
+    return topic if matches else None
+
+
+def _state(state: str, **more: str) -> str:
+    return json.dumps({"state": state, **more})
+
+
+def _version() -> str:
+    try:
+        return version("metriage")
+    except PackageNotFoundError:  # run from a source tree
+        return "unknown"
+
+
+def _topic(message: mqtt.MQTTMessage) -> bytes:
+    try:
+        return message.topic.encode()
+    except UnicodeDecodeError:
+        return b"\xff"
 
 
 def _readable(client: mqtt.Client, timeout_s: float) -> bool:
-    socket = client.socket()
+    """Tell whether there is something to read, after waiting for it; write what can be written meanwhile."""
+    socket: Any = client.socket()
     if socket is None:
         return False
-    if isinstance(socket, ssl.SSLSocket) and socket.pending():
+    pending = getattr(socket, "pending", None)
+    if pending is not None and pending():  # TLS has read more than it was asked for
         return True
-    writers = [socket] if timeout_s and client.want_write() else []
-    readable, writable, _ = select.select([socket], writers, [], timeout_s)
-    if writable:
+    poller = select.poll()
+    poller.register(socket, select.POLLIN | (select.POLLOUT if timeout_s and client.want_write() else 0))
+    events = sum(event for _, event in poller.poll(1000 * timeout_s))
+    if events & select.POLLOUT and not events & (select.POLLERR | select.POLLHUP):
         client.loop_write()
-    return bool(readable)
+    return bool(events & ~select.POLLOUT)
 
 
-def broker_address(settings: BrokerSettings) -> tuple[str, int]:
-    """Return host and port of a broker."""
-    parts = urlsplit(settings.url)
-    return parts.hostname or "", parts.port or (8883 if parts.scheme == "mqtts" else 1883)
-
-
-def broker_password(settings: BrokerSettings, folder: Path) -> str | None:
-    """Return the broker's password from its file or variable.
-
-    Raises
-    ------
-    SettingsError
-        The file cannot be read, or the variable is not set.
-    """
-    if settings.password_env:
-        if settings.password_env not in os.environ:
-            raise SettingsError(
-                f"the environment variable {settings.password_env} is not set", key="broker.password_env"
-            )
-        return os.environ[settings.password_env]
-    if settings.password_file:
-        try:
-            return (folder / settings.password_file).read_text(encoding="utf-8").strip()
-        except OSError as error:
-            raise SettingsError(f"cannot be read: {error}", key="broker.password_file") from error
-    return None
-
-
-def check_credentials(settings: BrokerSettings, folder: Path) -> None:
-    """Check that what a broker's settings refer to can be read.
-
-    Raises
-    ------
-    SettingsError
-        It cannot.
-    """
-    broker_password(settings, folder)
-    tls_context(settings, folder)
-
-
-def tls_context(settings: BrokerSettings, folder: Path) -> ssl.SSLContext:
-    """Return the TLS settings for a broker: the system's authorities, or those of ``ca_file``.
-
-    Raises
-    ------
-    SettingsError
-        The file cannot be read.
-    """
-    try:
-        return ssl.create_default_context(cafile=str(folder / settings.ca_file) if settings.ca_file else None)
-    except (OSError, ssl.SSLError) as error:
-        raise SettingsError(
-            f"{settings.ca_file} holds no readable certificates: {error}", key="broker.ca_file"
-        ) from error
+def _writable(client: mqtt.Client, timeout_s: float) -> bool:
+    socket: Any = client.socket()
+    poller = select.poll()
+    poller.register(socket, select.POLLOUT)
+    return bool(poller.poll(1000 * timeout_s))

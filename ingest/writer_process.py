@@ -1,8 +1,9 @@
 """The lake writer as a process of its own, so that it never fights the receiver for the interpreter lock.
 
 Protocol, one line each on standard input: first the settings as JSON, then ``drain`` (bring everything that waits into
-the lake now) as often as wanted; the answer to ``drain`` is ``drained`` on standard output. End of input
-(the receiver stopped or was killed) ends the process; what waits stays in the spool.
+the lake now) as often as wanted; the answer to ``drain`` is ``drained`` on standard output. Between such answers stand
+events, one JSON object a line (:class:`Committed`, :class:`Failed`, :class:`Recovered`), for whoever watches. End of
+input (the receiver stopped or was killed) ends the process; what waits stays in the spool.
 """
 
 from __future__ import annotations
@@ -13,14 +14,17 @@ import select
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import BinaryIO
 
 import msgspec
 import structlog
 
+from ingest.account import OUTCOMES, State, Tally
 from ingest.lake_writer import LakeWriter
-from ingest.log_format import configure_logging
+from ingest.log_format import configure_logging, hide_lake_key
 from ingest.settings import WriterSettings
 from lake.errors import LakeError, SpoolError
 
@@ -28,6 +32,59 @@ _POLL_S = 0.2
 _LONGEST_RETRY_S = 60.0
 
 log = structlog.get_logger(__name__)
+
+
+class Committed(msgspec.Struct, frozen=True, kw_only=True, tag="committed", tag_field="event"):
+    """A batch is complete in every table and in the account.
+
+    Parameters
+    ----------
+    messages, readings : int
+        How many.
+    outcomes : dict of str to int
+        What became of its messages.
+    seconds : float
+        How long it took [s].
+    conflicts : int
+        How often another writer's commit forced a commit to be tried again, since this process started.
+    """
+
+    messages: int
+    readings: int
+    outcomes: dict[str, int]
+    seconds: float
+    conflicts: int = 0
+
+
+class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field="event"):
+    """The lake could not be written; it will be tried again.
+
+    Parameters
+    ----------
+    error : str
+        Why.
+    retry_s : float
+        When it will be tried again [s].
+    """
+
+    error: str
+    retry_s: float
+
+
+class Recovered(msgspec.Struct, frozen=True, kw_only=True, tag="recovered", tag_field="event"):
+    """What failed at the last attempt works again."""
+
+
+Event = Committed | Failed | Recovered
+
+
+def tell(line: str) -> None:
+    """Write one line for the receiver; where it is gone, the end of input says so too."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:  # whatever is printed later, also at exit, must go nowhere
+        with open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - os.devnull is a name, not a path
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class Commands:
@@ -75,14 +132,21 @@ class WriterLoop:
         Brings batches into the lake.
     settings : WriterSettings
         Commit interval and sizes.
+    account : callable
+        Returns what became of everything so far.
     """
 
-    def __init__(self, writer: LakeWriter, settings: WriterSettings) -> None:
+    def __init__(
+        self, writer: LakeWriter, settings: WriterSettings, account: Callable[[], Tally] | None = None
+    ) -> None:
         self._writer = writer
         self._ingest = settings.ingest
+        self._account = account or Tally
+        self._known = self._account()
         self._waiting_since: float | None = None
         self._retry_at = 0.0
         self._retry_s = 1.0
+        self._failing = False
 
     def run(self, commands: Commands) -> None:
         """Work until the commands end."""
@@ -94,29 +158,65 @@ class WriterLoop:
                 continue
             try:
                 draining = self._work(draining=draining)
+                if self._failing:
+                    self._failing = False
+                    self._tell(Recovered())
             except (LakeError, SpoolError) as error:
                 log.warning("lake not written, will try again", error=str(error), retry_s=self._retry_s)
+                self._failing = True
+                self._tell(Failed(error=str(error)[:1000], retry_s=self._retry_s))
                 self._retry_at = time.monotonic() + self._retry_s
                 self._retry_s = min(2 * self._retry_s, _LONGEST_RETRY_S)
 
     def _work(self, *, draining: bool) -> bool:
         """Bring one batch into the lake if one is due; return whether draining goes on."""
+        self._writer.move_gaps()
         pending = self._writer.pending()
+        if not pending:
+            self._writer.move_gaps()  # a batch takes them along
         if pending and (draining or self._due(pending)):
-            self._writer.step()
+            self._step()
             self._retry_s = 1.0
             pending = self._writer.pending()
             self._waiting_since = time.monotonic() if pending else None
         if draining and not pending:
-            print("drained", flush=True)
+            tell("drained")
             return False
         return draining
+
+    def _step(self) -> None:
+        """Bring one batch into the lake, and say what became of it."""
+        start = time.monotonic()
+        messages = self._writer.step()
+        seconds = time.monotonic() - start
+        if not messages:
+            return
+        before, self._known = self._known, self._account()
+        outcomes = Counter(self._known.messages) - Counter(before.messages)
+        readings = (Counter(self._known.readings) - Counter(before.readings)).total()
+        log.info("batch committed", messages=messages, readings=readings, **_all(outcomes), seconds=round(seconds, 3))
+        self._tell(
+            Committed(
+                messages=messages,
+                readings=readings,
+                outcomes=dict(outcomes),
+                seconds=seconds,
+                conflicts=int(getattr(self._writer, "conflicts", 0)),
+            )
+        )
+
+    def _tell(self, event: Event) -> None:
+        tell(msgspec.json.encode(event).decode())
 
     def _due(self, pending: int) -> bool:
         if self._waiting_since is None:
             self._waiting_since = time.monotonic()
         waited = time.monotonic() - self._waiting_since
         return pending >= self._ingest.commit_messages or waited >= self._ingest.commit_interval_s
+
+
+def _all(outcomes: Counter[str]) -> dict[str, int]:
+    return {name: outcomes[name] for name in OUTCOMES}
 
 
 def main() -> None:
@@ -129,13 +229,20 @@ def main() -> None:
     if not line:  # the receiver was killed before it could tell
         return
     settings = msgspec.json.decode(line, type=WriterSettings)
+    hide_lake_key(settings.lake, Path(settings.site))
     folder = Path(settings.site) / "spool"
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "writer.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor may still be finishing its last batch
-        writer = LakeWriter(settings)
         try:
-            WriterLoop(writer, settings).run(commands)
+            writer = LakeWriter(settings)
+        except (LakeError, SpoolError) as error:
+            log.error("lake writer cannot begin", error=str(error))  # noqa: TRY400 - told to an operator
+            tell(msgspec.json.encode(Failed(error=str(error)[:1000], retry_s=0.0)).decode())
+            sys.exit(1)
+        try:
+            with State(folder, read_only=True) as state:
+                WriterLoop(writer, settings, lambda: state.tally()[1]).run(commands)
         finally:
             writer.close()
 

@@ -10,6 +10,7 @@
     ├── DecodingError              a payload that cannot become readings (goes to quarantine)
     ├── InputFileError             a file that cannot be read as what it was said to be
     ├── LakeError                  a lake table cannot be read or written
+    │   └── VersionConflictError   another commit came first; look again and try again
     ├── SpoolError                 the spool cannot be read or written
     ├── BrokerError                the MQTT broker refused us or cannot be reached
     └── DeliveryError              a webhook destination did not take an event
@@ -99,6 +100,10 @@ class InputFileError(MetriageError):
 
 class LakeError(MetriageError):
     """A lake table cannot be read or written."""
+
+
+class VersionConflictError(LakeError):
+    """Another commit came first: what this one was decided from no longer holds, and nothing of it is in the table."""
 
 
 class SpoolError(MetriageError):

@@ -1,7 +1,13 @@
 """Named moments at which a crash must lose nothing; the crash harness kills the process there.
 
-In production `reach` is a call that returns at once. With ``METRIAGE_KILL_AT=name`` or ``name:n`` in the environment,
-the process kills itself with SIGKILL when it reaches `name` (for the n-th time), which no handler or ``finally`` sees.
+In production `reach` is a call that returns at once. Two variables of the environment arm it, for every process of the
+daemon and for commands alike; a process dies of SIGKILL, which no handler or ``finally`` sees.
+
+``METRIAGE_KILL_AT=name`` or ``name:n``
+    Die on reaching `name` (for the n-th time). A process that is started again dies again.
+``METRIAGE_KILL_FILE=path``
+    Die on reaching the name that stands in this file, once: the file is first renamed to ``path.reached.<pid>``. So
+    one moment after the other can be armed while everything runs.
 """
 
 from __future__ import annotations
@@ -28,6 +34,8 @@ FAILPOINTS = {
 }
 
 _TARGET, _, _COUNT = os.environ.get("METRIAGE_KILL_AT", "").partition(":")
+_FILE = os.environ.get("METRIAGE_KILL_FILE", "")
+_ARMED = bool(_TARGET or _FILE)
 _left = int(_COUNT or 1)
 
 if _TARGET and _TARGET not in FAILPOINTS:
@@ -36,9 +44,27 @@ if _TARGET and _TARGET not in FAILPOINTS:
 
 def reach(name: str) -> None:
     """Pass the moment `name`, or die there if the crash harness says so."""
+    if _ARMED and (_counted_down(name) or _taken(name)):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _counted_down(name: str) -> bool:
     global _left  # noqa: PLW0603 - one countdown a process is the point
     if name != _TARGET:
-        return
+        return False
     _left -= 1
-    if _left == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
+    return _left == 0
+
+
+def _taken(name: str) -> bool:
+    """Tell whether the file names this moment, and take it away, so that one process dies of it and no other."""
+    if not _FILE:
+        return False
+    try:
+        with open(_FILE, encoding="ascii") as stream:  # noqa: PTH123 - pathlib is slow to import, this is everywhere
+            if stream.read() != name:
+                return False
+        os.rename(_FILE, f"{_FILE}.reached.{os.getpid()}")  # noqa: PTH104 - as above
+    except FileNotFoundError:
+        return False
+    return True

@@ -2,28 +2,48 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
+
+import msgspec
 
 from ingest.account import FILE as STATE
 from ingest.account import OUTCOMES, State, Tally
 from ingest.decoding import MessageDecoder
 from ingest.local_time import LocalClock
+from ingest.message import RawMessage
 from ingest.spool import FILE as SPOOL
 from ingest.spool import Spool
-from lake.errors import SpoolError
+from lake.errors import LakeError, SettingsError, SpoolError
+from metriage import __version__
 from metriage.site import Site
 
-_CHUNK = 10_000
+_CHUNK = 2_000
+_CHUNK_BYTES = 8_000_000
+_COUNT_FILE = "counted.json"
+_WORTH_KEEPING = 20_000  # messages; fewer are decoded again quickly
+
+Progress = Callable[[int, int], None]
 
 
-def account(site: Site) -> dict[str, Any]:
+def account(site: Site, progress: Progress | None = None) -> dict[str, Any]:
     """Return the account of a site in the form of ``status --json``.
 
     ``received = stored + duplicate + quarantined + pending`` holds for messages and for readings; what waits is decoded
-    once to count its readings.
+    to count its readings, in small pieces.
+
+    Parameters
+    ----------
+    site : Site
+        The site.
+    progress : callable, optional
+        Told how many waiting messages were decoded, and of how many.
 
     Raises
     ------
@@ -31,21 +51,40 @@ def account(site: Site) -> dict[str, Any]:
         The spool cannot be read.
     """
     folder = site.folder / "spool"
-    names = _files(folder)
-    if SPOOL not in names:
+    if SPOOL not in _files(folder):
         return _shape(Tally(), 0, 0, None)
-    if STATE not in names:  # the daemon has just begun; its lake writer makes that file
-        with Spool(folder, read_only=True) as spool:
-            received = spool.last_position()
-            return _shape(Tally(), received, _pending_readings(site, spool, {}, 0, received), spool.oldest_received(0))
-    with Spool(folder, read_only=True) as spool, State(folder, read_only=True) as state:
-        while True:
-            position, tally = state.tally()
-            received = spool.last_position()
-            readings = _pending_readings(site, spool, state.clock_state(), position, received)
-            oldest = spool.oldest_received(position)
-            if state.position() == position:  # no batch was completed while we counted
-                return _shape(tally, received - position, readings, oldest)
+    with Spool(folder, read_only=True) as spool, _Ledger(folder) as ledger:
+        counter = _ReadingCounter(site, spool, ledger, progress or (lambda _done, _all: None))
+        received = spool.last_position()
+        readings = counter.until(received)
+        position, tally = ledger.tally()
+        if position > received:  # the lake has overtaken us
+            received, readings = position, tally.readings.total()
+        # Both counts end at the same message, so what the lake took meanwhile has only moved from one to the other.
+        pending = readings - tally.readings.total()
+        document = _shape(tally, received - position, pending, spool.oldest_received(position))
+    _count_upkeep(site, document["readings"])
+    return document
+
+
+def _count_upkeep(site: Site, readings: dict[str, Any]) -> None:
+    """Move the doubles that a compaction removed from stored to duplicate, and tell what retention has removed.
+
+    Expired readings stay stored: the word counts what was ever stored. Where the lake cannot be asked, ``expired`` is
+    empty, and doubles are still counted as stored.
+    """
+    from metriage.upkeep import site_counters  # noqa: PLC0415 - it needs the whole lake
+
+    try:
+        counters = site_counters(site)
+    except SpoolError:  # no account yet, so no upkeep either
+        return
+    except (LakeError, SettingsError):
+        readings["expired"] = None
+        return
+    readings["stored"] -= counters["deduplicated"]
+    readings["duplicate"] += counters["deduplicated"]
+    readings["expired"] = counters["expired"]
 
 
 def _files(folder: Path) -> set[str]:
@@ -57,20 +96,124 @@ def _files(folder: Path) -> set[str]:
         raise SpoolError(f"the spool in {folder} cannot be read: {error.strerror or error}") from error
 
 
-def _pending_readings(site: Site, spool: Spool, clock_state: dict[str, Any], position: int, until: int) -> int:
-    settings = site.writer_settings
-    clock = LocalClock(clock_state)
-    decoder = MessageDecoder(settings.codecs, settings.ingest.max_message_bytes, clock, lambda: time.time_ns() // 1000)
-    count = 0
-    while position < until:
-        messages = spool.read(position, limit=min(_CHUNK, until - position), limit_bytes=64_000_000)
-        if not messages:
-            break
-        for message in messages:
-            decoded = decoder.decode(message)
-            count += len(decoded.rows) + len(decoded.rejections)
-        position = messages[-1].position
-    return count
+class _Ledger:
+    """``state.db``, which the lake writer may not have made yet."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._state: State | None = None
+
+    def _open(self) -> State | None:
+        if self._state is None and STATE in _files(self._folder):
+            self._state = State(self._folder, read_only=True)
+        return self._state
+
+    def tally(self) -> tuple[int, Tally]:
+        """Return how far the lake is, and what became of everything up to there."""
+        state = self._open()
+        if state is None:
+            return 0, Tally()
+        try:
+            return state.tally()
+        except SpoolError as error:
+            if "no such table" in str(error):  # made a moment ago, or on a full disk: nothing was accounted for yet
+                return 0, Tally()
+            raise
+
+    def position(self) -> int:
+        """Return how far the lake is."""
+        return self.tally()[0]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._state is not None:
+            self._state.close()
+
+
+class _Counted(msgspec.Struct, frozen=True):
+    """How many readings the messages up to a position hold: kept beside the spool, so that none is decoded twice.
+
+    Parameters
+    ----------
+    position : int
+        Spool position of the last message counted.
+    readings : int
+        Readings of all messages ever received up to there.
+    decoder : str
+        What they were decoded with: program and settings.
+    """
+
+    position: int
+    readings: int
+    decoder: str
+
+
+class _ReadingCounter:
+    """Counts the readings of all messages up to a position: those in the account, and those that wait."""
+
+    def __init__(self, site: Site, spool: Spool, ledger: _Ledger, progress: Progress) -> None:
+        self._site = site
+        self._spool = spool
+        self._ledger = ledger
+        self._progress = progress
+        self._file = spool.folder / _COUNT_FILE
+
+    @cached_property
+    def _decoder(self) -> MessageDecoder:
+        settings = self._site.writer_settings
+        # The clock tells when a reading was, never how many there are: it may begin without a past.
+        clock = LocalClock({})
+        return MessageDecoder(settings.codecs, settings.ingest.max_message_bytes, clock, lambda: time.time_ns() // 1000)
+
+    @cached_property
+    def _decoder_id(self) -> str:
+        settings = self._site.writer_settings
+        known = msgspec.json.encode([__version__, settings.codecs, settings.ingest.max_message_bytes])
+        return hashlib.sha256(known).hexdigest()
+
+    def until(self, last: int) -> int:
+        """Return the readings of all messages ever received up to position `last`."""
+        position, tally = self._ledger.tally()
+        readings = tally.readings.total()
+        kept = self._kept() if position < last else None
+        if kept is not None and position < kept.position <= last:
+            position, readings = kept.position, kept.readings
+        start = position
+        while position < last:
+            messages = self._spool.read(position, limit=min(_CHUNK, last - position), limit_bytes=_CHUNK_BYTES)
+            done = self._ledger.position()
+            if done > position and (not messages or messages[0].position > position + 1 or done >= last):
+                position, tally = self._ledger.tally()  # the lake has taken these meanwhile, and counted them
+                readings = tally.readings.total()
+                continue
+            if not messages:
+                break
+            for message, rows in zip(messages, self._decoder.sound_rows(messages), strict=True):
+                readings += len(rows) if rows is not None else self._readings_of(message)
+            position = messages[-1].position
+            self._progress(position - start, last - start)
+        if position - start >= _WORTH_KEEPING:
+            self._keep(_Counted(position, readings, self._decoder_id))
+        return readings
+
+    def _readings_of(self, message: RawMessage) -> int:
+        decoded = self._decoder.decode(message)
+        return len(decoded.rows) + len(decoded.rejections)
+
+    def _kept(self) -> _Counted | None:
+        try:
+            counted = msgspec.json.decode(self._file.read_bytes(), type=_Counted)
+        except (OSError, msgspec.DecodeError):
+            return None
+        return counted if counted.decoder == self._decoder_id else None
+
+    def _keep(self, counted: _Counted) -> None:
+        part = self._file.with_suffix(".part")
+        with suppress(OSError):  # whoever may only read, or a full disk: the next status counts again
+            part.write_bytes(msgspec.json.encode(counted))
+            part.replace(self._file)
 
 
 def _shape(tally: Tally, messages: int, readings: int, oldest: int | None) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,6 +27,9 @@ from metriage.options import (
 )
 from metriage.site import Site, open_site
 from metriage.ticket_commands import tickets
+
+if TYPE_CHECKING:
+    from ingest.upkeep_process import UpkeepProcess
 
 app = typer.Typer(
     name="metriage",
@@ -68,9 +71,13 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to m
 def status(folder: Dir = Path(), as_json: Json = False) -> None:
     """Show what became of every message and reading."""
     from metriage.accounts import account  # noqa: PLC0415 - keeps the daemon small
+    from metriage.console import counting_progress, print_account  # noqa: PLC0415
+    from metriage.overview import overview  # noqa: PLC0415
 
     site = open_site(folder)
-    document = account(site)
+    with counting_progress() as progress:
+        document = account(site, progress)
+    document |= overview(site, document["quarantine"])
     try:
         site.settings  # noqa: B018 - the account can be read with wrong settings, but nothing else would run
     except SettingsError as error:
@@ -78,8 +85,6 @@ def status(folder: Dir = Path(), as_json: Json = False) -> None:
     if as_json:
         emit(document)
     else:
-        from metriage.console import print_account  # noqa: PLC0415
-
         print_account(document)
 
 
@@ -112,8 +117,22 @@ def ingest(
     if not site.settings.broker:
         raise UsageError(f"{site.folder}/metriage.toml names no [[broker]]")
     with site.lock():
-        run_daemon(site.settings.broker, site.writer_settings, stop)
+        run_daemon(site.settings.broker, site.writer_settings, stop, site.settings.metrics, _compaction(site))
     return 0
+
+
+def _compaction(site: Site) -> UpkeepProcess:
+    """Return what compacts the lake while the daemon runs."""
+    from ingest.upkeep_process import UpkeepProcess  # noqa: PLC0415
+
+    settings = site.settings.compact
+    return UpkeepProcess(
+        [sys.executable, "-m", "metriage", "compact", "--dir", str(site.folder)],
+        site.folder / "compact.lock",
+        every_s=settings.every_s,
+        at_hour=settings.at_hour,
+        timezone=site.settings.site.timezone,
+    )
 
 
 def _ingest_files(site: Site, files: list[Path], codec: str, source: str | None, *, as_json: bool) -> int:
@@ -224,6 +243,25 @@ def backtest(
     print_findings(list(latest.values()), language)
     if rows:
         say(word("backtest", language).format(len(rows)))
+
+
+@app.command()
+@reporting
+def compact(
+    folder: Dir = Path(),
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Change nothing, tell what would be done.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Merge small files of the lake, remove what has expired and files no longer needed."""
+    from metriage.console import print_upkeep  # noqa: PLC0415
+    from metriage.upkeep import compact_site, document  # noqa: PLC0415
+
+    configure_logging()
+    reports = compact_site(open_site(folder), dry_run=dry_run)
+    if as_json:
+        emit(document(reports, dry_run=dry_run))
+    else:
+        print_upkeep(reports, dry_run=dry_run)
 
 
 @app.command()

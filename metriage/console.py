@@ -22,8 +22,11 @@ from metriage.doctor import Check
 from metriage.labels import Language, cause_name, cell, evidence_lines, fault_name, joined, moment, printable, word
 
 if TYPE_CHECKING:
+    from lake.compaction import TableUpkeep
     from tickets.desk import Explanation
     from tickets.store import Ticket
+
+_MANY = 100_000  # messages whose counting takes long enough to say so
 
 # Piped into a file or another program there is no window to fit; narrow tables would only break words.
 console = Console(width=None if sys.stdout.isatty() else 160)
@@ -44,17 +47,135 @@ def print_account(document: dict[str, Any]) -> None:
     for kind in ("messages", "readings"):
         table.add_row(kind, *(f"{document[kind][name]:,}" for name in names))
     console.print(table)
-    if document["readings"]["conflict"]:
-        say(f"{document['readings']['conflict']:,} stored readings contradict another of the same time.")
-    for reason, count in document["quarantine"].items():
-        say(f"quarantined: {count:,} {reason} - {QUARANTINE_REASONS.get(reason, 'by another version of metriage')}")
+    conflicts = document["readings"]["conflict"]
+    if conflicts:
+        verb = "contradicts" if conflicts == 1 else "contradict"
+        say(f"{counted(conflicts, 'stored reading')} {verb} another of the same time.")
+    _print_refused(document)
+    silent = set(document.get("silent", ()))
     for source in document["sources"]:
         last = source["last_message_at"]
-        say(f"source {source['source']}: {source['messages']:,} messages" + (f", last at {last}" if last else ""))
+        parts = [counted(source["messages"], "message"), *([f"last at {last}"] if last else [])]
+        parts += ["SILENT"] if source["source"] in silent else []
+        say(f"source {cell(source['source'])}: {', '.join(parts)}")
     waiting = document["spool"]
     if waiting["messages"]:
-        age = "" if waiting["oldest_s"] is None else f", the oldest for {waiting['oldest_s']:.0f} s"
-        say(f"spool: {waiting['messages']:,} messages wait for the lake{age}")
+        age = "" if waiting["oldest_s"] is None else f", the oldest for {duration(waiting['oldest_s'])}"
+        verb = "waits" if waiting["messages"] == 1 else "wait"
+        say(f"spool: {counted(waiting['messages'], 'message')} {verb} for the lake{age}")
+    if "daemon" in document:
+        _print_overview(document)
+
+
+def counted(count: int, noun: str) -> str:
+    """Return a number with its noun, e.g. ``1 message`` or ``1,200 messages``."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in the largest unit that says enough.
+
+    Examples
+    --------
+    >>> duration(42.4), duration(600), duration(200_000)
+    ('42 s', '10 min', '56 h')
+    """
+    if seconds < 180:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 180 * 60 else f"{seconds / 3600:.0f} h"
+
+
+def _print_refused(document: dict[str, Any]) -> None:
+    examples = {example["reason"]: example for example in document.get("quarantine_examples", ())}
+    for reason, count in document["quarantine"].items():
+        meaning = QUARANTINE_REASONS.get(reason, "by another version of metriage")
+        say(f"quarantined: {count:,} {cell(reason)} - {meaning}")
+        if reason in examples:
+            example = examples[reason]
+            meter = f"meter {cell(example['meter_id'])}, " if example["meter_id"] else ""
+            size = counted(example["payload_bytes"], "byte")
+            say(f"newest: {meter}{cell(example['topic'])}: {cell(example['payload'])} ({size}); "
+                f"{cell(example['detail'])}", indent=2)  # fmt: skip
+
+
+def _print_overview(document: dict[str, Any]) -> None:
+    """Print what stands beside the account: short, and what is wrong first."""
+    if document["holding"]:
+        say(f"ACKNOWLEDGING IS STOPPED because {cell(document['holding'])}; nothing is lost, the broker keeps it")
+    _print_daemon(document["daemon"])
+    for disk in document["disk"]:
+        say(f"disk {disk['folder']}/: {disk['free_bytes'] / 1e9:.1f} GB free of {disk['size_bytes'] / 1e9:.1f} GB")
+    lake = document["lake"]
+    if "error" in lake:
+        say(f"lake: cannot be looked at: {cell(lake['error'])}")
+    for table in lake.get("tables", ()):
+        rows = "" if table["rows"] is None else f"{counted(table['rows'], 'row')} in "
+        say(f"lake {table['table']}: {rows}{counted(table['files'], 'file')}, {table['bytes'] / 1e6:.1f} MB")
+    gaps = document["gaps"]
+    if gaps["count"]:
+        newest = gaps["newest"]
+        say(f"{counted(gaps['count'], 'gap')} in what was received; the newest: {cell(newest['kind'])} at "
+            f"{cell(newest['broker'])}, from {newest['since']:%Y-%m-%d %H:%M:%S} to "
+            f"{newest['until']:%Y-%m-%d %H:%M:%S} UTC")  # fmt: skip
+
+
+def _print_daemon(daemon: dict[str, Any] | None) -> None:
+    if daemon is None:
+        say("daemon: not running, or it has just started")
+        return
+    writer = daemon["writer"]
+    parts = [f"the lake is {duration(writer['lag_s'])} behind", counted(writer["commits"], "commit")]
+    if not writer["alive"]:
+        parts.append("the lake writer does NOT run")
+    if writer["restarts"]:
+        parts.append(f"lake writer started again {counted(writer['restarts'], 'time')}")
+    if writer["failure"]:
+        parts.append(f"the last attempt FAILED: {cell(writer['failure'])}")
+    say(f"daemon: process {daemon['pid']}, {', '.join(parts)}")
+    for broker in daemon["brokers"]:
+        say(f"broker {cell(broker['broker'])}: {', '.join(_broker_parts(broker))}")
+
+
+def _broker_parts(broker: dict[str, Any]) -> Iterator[str]:
+    if broker["connected"]:
+        yield "connected" + (f" ({cell(broker['protocol'])})" if broker["protocol"] else "")
+    else:
+        yield "NOT connected" + (f" ({cell(broker['refusal'])})" if broker["refusal"] else "")
+    yield counted(broker["messages"], "message")
+    if broker["messages"]:
+        yield f"last {duration(broker['idle_s'])} ago"
+    if broker["silent"]:
+        yield "SILENT"
+    if broker["holding"]:
+        yield f"NOT acknowledged to: {cell(broker['holding'])}"
+    if broker["oldest_unacknowledged_s"] >= 1:
+        yield f"oldest unacknowledged {duration(broker['oldest_unacknowledged_s'])}"
+    if broker["sessions_lost"]:
+        yield f"{counted(broker['sessions_lost'], 'session')} lost"
+    if broker["resubscriptions"]:
+        yield f"resubscribed {counted(broker['resubscriptions'], 'time')}"
+
+
+@contextmanager
+def counting_progress() -> Iterator[Callable[[int, int], None]]:
+    """Say on standard error that many waiting messages are being counted, once, and on a terminal how far it is."""
+    told = False
+
+    def tell(done: int, total: int) -> None:
+        nonlocal told
+        if total < _MANY:
+            return
+        if sys.stderr.isatty():
+            print(
+                f"\rcounting the readings of {total:,} waiting messages: {done:,}", end="", file=sys.stderr, flush=True
+            )
+        elif not told:
+            print(f"counting the readings of {total:,} waiting messages", file=sys.stderr, flush=True)
+        told = True
+
+    yield tell
+    if told and sys.stderr.isatty():
+        print(file=sys.stderr)
 
 
 _SIGNS = {"ok": ("ok", "green"), "warning": ("look", "yellow"), "problem": ("WRONG", "bold red")}
@@ -73,6 +194,32 @@ def print_checks(checks: Iterable[Check]) -> int:
         console.print(grid)
         problems += check.level == "problem"
     return problems
+
+
+def print_upkeep(reports: Sequence[TableUpkeep], *, dry_run: bool) -> None:
+    """Print what ``metriage compact`` did to each table."""
+    if not reports:
+        say("the lake has no tables yet")
+        return
+    table = Table(title="Upkeep, nothing changed" if dry_run else "Upkeep", title_justify="left")
+    table.add_column("table")
+    names = ("rows", "files", "MB", "rewritten", "duplicates", "expired", "vacuumed", "left", "s")
+    for name in names:
+        table.add_column(name, justify="right")
+    for report in reports:
+        table.add_row(
+            report.table,
+            f"{report.rows_after:,}",
+            f"{report.files_before:,} → {report.files_after:,}",
+            f"{report.bytes_before / 1e6:,.1f} → {report.bytes_after / 1e6:,.1f}",
+            f"{report.rewritten:,}",
+            f"{report.deduplicated:,}",
+            f"{report.expired:,}",
+            f"{report.vacuumed:,}",
+            f"{report.given_up:,}",
+            f"{report.seconds:.1f}",
+        )
+    console.print(table)
 
 
 _ORDER = {"act": 0, "watch": 1, "clear": 2, "refused": 3}

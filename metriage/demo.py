@@ -26,7 +26,6 @@ from rich.text import Text
 from ingest.account import State
 from lake.errors import BrokerError, MetriageError, UsageError
 from lake.schemas import FINDINGS, READINGS
-from lake.tables import Lake
 from metriage.accounts import account
 from metriage.console import console
 from metriage.diagnosing import diagnose_site
@@ -260,7 +259,7 @@ def _acted(site: Site) -> tuple[list[dict[str, Any]], int]:
 
     Left out are the silences that begin where a meter's cut of the recording ends: true, but of no interest.
     """
-    lake = Lake(site.folder / "lake")
+    lake = site.lake
     last = dict(lake.scan(READINGS).group_by("meter_id").agg(pl.col("ts").max()).collect().iter_rows())
     first: dict[tuple[str, str], dict[str, Any]] = {}
     for row in lake.read(FINDINGS).sort("as_of").iter_rows(named=True):

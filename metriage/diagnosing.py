@@ -19,10 +19,10 @@ import polars as pl
 from diagnostics.chain import chain
 from diagnostics.daily import day_profile
 from diagnostics.diagnosis import diagnose
-from diagnostics.features import WINDOW_DAYS
+from diagnostics.features import RECEPTION, WINDOW_DAYS
 from diagnostics.local_day import day_bounds, touched_days, with_local_day
 from lake.errors import UsageError
-from lake.schemas import DAILY, ERROR_CODES, FINDINGS, READINGS
+from lake.schemas import DAILY, ERROR_CODES, FINDINGS, GAPS, READINGS
 from lake.tables import Lake, Position
 from metriage.settings import Settings
 from metriage.site import Site
@@ -34,6 +34,9 @@ _SEEN_UNTIL = "diagnosis/as_of"
 _SEEN_VERSION = "diagnosis/readings"
 
 _SLICE_READINGS = 3_000_000  # readings profiled at once; bounds the memory of a back-fill
+_SHORTEST_GAP = timedelta(minutes=1)  # of our own reception
+_MOST_GAPS = 50  # looked at of a source
+_HEARD_BEFORE = timedelta(days=31)
 _MICROSECOND = timedelta(microseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -127,6 +130,7 @@ class DiagnosisLine:
             settings=self._settings.rules,
             language=self._settings.site.language,
             previous=previous,
+            gaps=self._reception(as_of),
         )
         if findings.height:
             self._work.append(FINDINGS, findings)
@@ -155,12 +159,7 @@ class DiagnosisLine:
             return self._source.scan(READINGS, received_by=as_of).select(columns).collect()
         if not names:
             return fresh.collect()
-        folder = self._source.path(READINGS)
-        late = (
-            pl.scan_parquet([folder / name for name in names], hive_partitioning=False)
-            .filter(pl.col("received_at") <= before)
-            .select(columns)
-        )
+        late = self._source.scan_parts(READINGS, names).filter(pl.col("received_at") <= before).select(columns)
         return pl.concat([fresh, late]).collect()
 
     def _profile(self, days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
@@ -210,6 +209,33 @@ class DiagnosisLine:
         older = self._work.scan(DAILY, end=start, meters=silent).join(present.lazy(), on="meter_id", how="anti")
         return pl.concat([near, _newest(older.collect()).group_by("meter_id").tail(1).select(near.columns)])
 
+    def _reception(self, as_of: datetime) -> pl.DataFrame | None:
+        """Return when we did not receive, as far as known at `as_of`, with the meters that each gap may concern.
+
+        Topics cannot be matched to meters, so the source tells: a gap concerns the meters that its source delivered
+        within a month before, and those of sources that no broker is configured for, which may have come by any.
+        """
+        start = as_of - timedelta(days=WINDOW_DAYS)
+        gaps = self._source.scan(GAPS, start=start, received_by=as_of).drop_nulls(["since", "until"]).collect()
+        gaps = gaps.filter(pl.col("until") - pl.col("since") >= _SHORTEST_GAP)
+        if gaps.is_empty():
+            return None
+        # The longest of each source: a broker that comes and goes must not multiply the meters by thousands.
+        longest = (pl.col("until") - pl.col("since")).top_k_by(pl.col("until") - pl.col("since"), _MOST_GAPS).min()
+        gaps = gaps.filter((pl.col("until") - pl.col("since") >= longest).over("source"))
+        since, until = gaps["since"].min(), gaps["until"].max()
+        meters = (
+            self._source.scan(READINGS, start=since - _HEARD_BEFORE, end=until, received_by=as_of)  # type: ignore[operator, arg-type]
+            .select("meter_id", "source")
+            .unique()
+            .collect(engine="streaming")
+        )
+        configured = [broker.source for broker in self._settings.broker]
+        exact = meters.join(gaps, on="source")
+        foreign = meters.filter(~pl.col("source").is_in(configured)).select("meter_id").join(gaps, how="cross")
+        columns = list(RECEPTION)
+        return pl.concat([exact.select(columns), foreign.select(columns)]).unique().sort(columns)
+
     def _previous(self, last: datetime | None, as_of: datetime) -> pl.DataFrame:
         """Return the findings of the diagnosis before `as_of`, at `last` where that is known.
 
@@ -229,7 +255,7 @@ def diagnose_site(site: Site, as_of: datetime) -> Diagnosis:
     A time before the last diagnosis, or its own again after files with earlier readings were imported, is looked at
     apart, from all readings received by then.
     """
-    lake = Lake(site.folder / "lake")
+    lake = site.lake
     line = DiagnosisLine(lake, lake, site.settings, "live")
     if line.can_step(as_of):
         return line.step(as_of)
@@ -263,7 +289,7 @@ def backtest_site(
     """
     if end < start or every <= timedelta(0):
         raise UsageError(f"a back-test runs forward: from {start} to {end} every {every} it does not")
-    source = Lake(site.folder / "lake")
+    source = site.lake
     with tempfile.TemporaryDirectory(prefix="metriage-backtest-") as folder:
         scratch = Lake(Path(folder))
         line = DiagnosisLine(source, scratch, site.settings, "backtest")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 import os
 import shutil
+import socket
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Literal
 
 from ingest.probe import BrokerView, look_at_broker
 from ingest.settings import BrokerSettings
+from ingest.vitals_file import read_report
 from lake.errors import MetriageError, SettingsError, SiteFolderError, SiteLockedError
 from metriage.accounts import account
 from metriage.site import Site
@@ -23,9 +26,13 @@ Level = Literal["ok", "warning", "problem"]
 _SLOW_SYNC_S = 0.1
 _BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this release is wrong
 
-_QUEUE_ADVICE = (
-    "the broker drops messages while metriage is away unless told to keep them; in mosquitto.conf: "
-    "persistence true, autosave_interval 60, max_queued_messages 0, max_queued_bytes 0, max_inflight_messages 1000"
+# What no client can see of a broker, in the words of each; docs/operations.md explains them.
+_OTHER_BROKERS = (
+    "the same elsewhere: EMQX mqtt.session_expiry_interval, mqtt.max_mqueue_len = infinity, mqtt.mqueue_store_qos0, "
+    "mqtt.max_inflight, durable_sessions.enable; HiveMQ mqtt.session-expiry.max-interval, "
+    "mqtt.queued-messages.max-queue-size with strategy discard, persistence mode file; VerneMQ "
+    "persistent_client_expiration, max_online_messages and max_offline_messages = -1, max_inflight_messages; "
+    "any: the message size limit (message_size_limit, mqtt.max_packet_size)"
 )
 
 
@@ -62,6 +69,8 @@ def examine(site: Site) -> Iterator[Check]:
     yield from _disk(site)
     yield from _daemon(site)
     yield from _lake(site)
+    yield from _storage(site)
+    yield from _metrics(site)
     if not settings.broker:
         yield Check("warning", "broker", "no [[broker]]: metriage ingest has nothing to listen to; files still work")
     for broker in settings.broker:
@@ -90,7 +99,8 @@ def _clock() -> Iterator[Check]:
 
 
 def _disk(site: Site) -> Iterator[Check]:
-    for folder in (site.folder / "spool", site.folder / "lake"):
+    lake = [] if "://" in site.settings.lake.url else [site.folder / site.settings.lake.url]
+    for folder in (site.folder / "spool", *lake):
         try:
             folder.mkdir(exist_ok=True)
             free = shutil.disk_usage(folder).free
@@ -139,13 +149,64 @@ def _lake(site: Site) -> Iterator[Check]:
         yield Check("problem", "lake", str(error))
         return
     messages = document["messages"]
-    text = f"{messages['received']:,} messages received, {messages['pending']:,} wait for the lake"
+    received, pending = messages["received"], messages["pending"]
+    text = (
+        f"{received:,} {'message' if received == 1 else 'messages'} received, "
+        f"{pending:,} {'waits' if pending == 1 else 'wait'} for the lake"
+    )
     if messages["quarantined"]:
         worst = max(document["quarantine"].items(), key=lambda item: item[1])
-        yield Check("warning", "lake", f"{text}, {messages['quarantined']:,} quarantined, mostly {worst[0]}: see "
-                                       "lake/quarantine for payload and reason")  # fmt: skip
+        yield Check("warning", "lake", f"{text}, {messages['quarantined']:,} quarantined, mostly {worst[0]}: "
+                                       "`metriage status` shows an example, lake/quarantine holds all")  # fmt: skip
     else:
         yield Check("ok", "lake", text)
+
+
+def _storage(site: Site) -> Iterator[Check]:
+    """Look whether commits of several writers are safe where the lake lies."""
+    from lake.storage import check_conditional_put, open_storage  # noqa: PLC0415 - it loads the readers of tables
+
+    try:
+        storage = open_storage(site.settings.lake, site.folder)
+        if "://" in site.settings.lake.url:
+            check_conditional_put(storage)
+            text = f"{storage.url} can be written, and refuses a second writer of the same file (conditional PUT)"
+            yield Check("ok", "lake storage", text)
+    except MetriageError as error:
+        yield Check("problem", "lake storage", str(error))
+
+
+def _metrics(site: Site) -> Iterator[Check]:
+    metrics = site.settings.metrics
+    if metrics.listen is None:
+        yield Check("ok", "metrics", "off; [metrics] listen gives Prometheus metrics and health pages")
+        return
+    host, port = metrics.address()
+    try:
+        with socket.create_connection((host, port), timeout=2):
+            taken = True
+    except OSError:
+        taken = False
+    running = read_report(site.folder / "spool") is not None
+    if taken and not running:
+        yield Check("problem", "metrics", f"{metrics.listen} is taken by another program: metriage ingest would not "
+                                          "start; choose another port in [metrics] listen")  # fmt: skip
+    elif running and not taken:
+        yield Check("problem", "metrics", f"the daemon runs, but {metrics.listen} does not answer; was it started "
+                                          "with other settings?")  # fmt: skip
+    else:
+        yield Check("ok", "metrics", f"http://{metrics.listen}/metrics, /healthz and /readyz"
+                                     + ("" if running else ", once the daemon runs"))  # fmt: skip
+    if not _is_loopback(host):
+        yield Check("warning", "metrics", f"{metrics.listen} can be reached from other machines, without a password; "
+                                          "right only in a closed network")  # fmt: skip
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def _broker(broker: BrokerSettings, folder: Path) -> Iterator[Check]:
@@ -165,7 +226,12 @@ def _connected(subject: str, broker: BrokerSettings, view: BrokerView) -> Iterat
     yield Check("ok", subject, f"connected with {view.protocol}{f' to {view.software}' if view.software else ''}")
     topics = ", ".join(broker.topics)
     if view.messages:
-        yield Check("ok", "topics", f"{view.messages} messages within 2 s on {topics}")
+        noun = "message" if view.messages == 1 else "messages"
+        yield Check("ok", "topics", f"{view.messages} {noun} within 2 s on {topics}")
     else:
         yield Check("warning", "topics", f"no message within 2 s on {topics}; right if your meters report rarely")
-    yield Check("ok", "broker queue", _QUEUE_ADVICE)
+    for warning in view.warnings:
+        yield Check("warning", "broker limits", warning)
+    yield Check("ok", "broker queue", f"not visible from here, check it: {view.advice}")
+    if "mosquitto" not in (view.software or "").lower():
+        yield Check("ok", "broker queue", _OTHER_BROKERS)

@@ -11,7 +11,6 @@ from typing import Any
 import polars as pl
 
 from lake.schemas import DAILY, FINDINGS, READINGS
-from lake.tables import Lake
 from metriage.pictures import finding_picture
 from metriage.site import Site
 from tickets.store import Ticket
@@ -27,8 +26,7 @@ def draw_findings(site: Site, findings: Iterable[Mapping[str, Any]]) -> list[Pat
 def draw_ticket(site: Site, ticket: Ticket) -> Path | None:
     """Draw the newest finding to act on behind a ticket; None where the lake has none."""
     rows = (
-        Lake(site.folder / "lake")
-        .scan(FINDINGS, meters=[ticket.meter_id] if ticket.meter_id else None)
+        site.lake.scan(FINDINGS, meters=[ticket.meter_id] if ticket.meter_id else None)
         .filter(pl.col("fault") == ticket.fault, pl.col("verdict") == "act", pl.col("mode").is_in(["live", "hot"]))
         .sort("as_of")
         .tail(1)
@@ -38,7 +36,7 @@ def draw_ticket(site: Site, ticket: Ticket) -> Path | None:
 
 
 def _draw(site: Site, finding: Mapping[str, Any]) -> Path:
-    lake = Lake(site.folder / "lake")
+    lake = site.lake
     meter, as_of = finding["meter_id"], finding["as_of"]
     newest = lake.scan(READINGS, meters=[meter], received_by=as_of).select(pl.col("ts").max()).collect().item()
     start = _start(finding["onset"], newest, as_of)

@@ -11,7 +11,6 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Literal
 
-from diagnostics.evidence import OBSERVATIONS
 from tickets.texts import texts
 
 Language = Literal["en", "zh"]
@@ -218,6 +217,8 @@ _TOLD = frozenset({"rule", "what", "value", "unit", "from", "to", "threshold", "
 
 def _sentence(observation: Mapping[str, Any], language: Language) -> str:
     what = str(observation.get("what", ""))
+    from diagnostics.evidence import OBSERVATIONS  # noqa: PLC0415 - with it comes Polars, which the daemon does without
+
     subject = OBSERVATIONS[what][language == "zh"] if what in OBSERVATIONS else cell(what)
     unit = str(observation.get("unit") or "")
     parts = [_amount(observation.get("value"), unit, language)]

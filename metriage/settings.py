@@ -7,13 +7,12 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 from msgspec import Meta
 
 from diagnostics.settings import ProfileSettings, RuleSettings
-from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, check_zone
+from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, MetricsSettings, check_zone
 from lake.errors import SettingsError
 from lake.settings import CompactSettings, LakeSettings
 from metriage.definitions import description, fields, is_table, item_type, summary, words
@@ -40,6 +39,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     ingest: IngestSettings = IngestSettings()
     lake: LakeSettings = LakeSettings()
     compact: CompactSettings = CompactSettings()
+    metrics: MetricsSettings = MetricsSettings()
     profile: ProfileSettings = ProfileSettings()
     rules: RuleSettings = RuleSettings()
     tickets: TicketSettings = TicketSettings()
@@ -85,29 +85,19 @@ def check_settings(settings: Settings) -> None:
         if name == "native":
             raise SettingsError('"native" is the built-in codec; choose another name', key="codecs.native")
         codec.check(f"codecs.{name}")
+    settings.lake.check("lake")
     clients: set[tuple[str, str]] = set()
     for index, broker in enumerate(settings.broker):
         key = f"broker[{index}]"
-        _check_address(broker.url, f"{key}.url")
         broker.check(key)
         if (broker.url, broker.client_id) in clients:
             raise SettingsError("two brokers share url and client_id; they would throw each other out",
                                 key=f"{key}.client_id")  # fmt: skip
         clients.add((broker.url, broker.client_id))
         _check_codec(broker, key, settings)
+    settings.metrics.check("metrics")
     check_tickets(settings.tickets)
     check_webhooks(settings.webhook)
-
-
-def _check_address(url: str, key: str) -> None:
-    """Refuse what is no address at all, and a password in it, before any message shows the address."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-    except ValueError as error:
-        raise SettingsError("is no address; allowed is mqtt://host[:port] or mqtts://host[:port]", key=key) from error
-    if parts.username is not None or parts.password is not None:
-        raise SettingsError("user and password do not belong into the address; use username and password_file", key=key)
 
 
 def _check_codec(broker: BrokerSettings, key: str, settings: Settings) -> None:
@@ -147,8 +137,27 @@ def _explained(error: msgspec.ValidationError, plain: Mapping[str, Any], file: P
         message = f"{word['word']} is not allowed; allowed are {', '.join(words(kind))}"
     else:
         meaning = summary(kind) if is_table(kind) else description(kind)
-        message = f"{what.replace('`object`', 'a table').replace('`array`', 'a list')}{f': {meaning}' * bool(meaning)}"
+        message = f"{_in_words(what)}{f': {meaning}' * bool(meaning)}"
     return SettingsError(message, key=key or None, file=str(file))
+
+
+def _in_words(what: str) -> str:
+    """Return a decoder's complaint with the types in words.
+
+    Examples
+    --------
+    >>> _in_words("Expected `int | null`, got `str`")
+    'Expected a whole number, got a text'
+    """
+    kinds = {
+        "object": "a table", "array": "a list", "str": "a text", "int": "a whole number", "float": "a number",
+        "bool": "true or false", "datetime": "a time", "date": "a date",
+    }  # fmt: skip
+    return re.sub(
+        r"`([a-z |]+)`",
+        lambda found: " or ".join(kinds.get(kind, kind) for kind in found[1].split(" | ") if kind != "null"),
+        what,
+    )
 
 
 def _located(path: str, plain: Any) -> tuple[str, Any]:

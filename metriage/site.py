@@ -9,10 +9,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ingest.settings import WriterSettings
 from lake.errors import SiteFolderError, SiteLockedError
 from metriage.settings import FILE, Settings, load_settings
+
+if TYPE_CHECKING:
+    from lake.tables import Lake
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,14 @@ class Site:
     def database(self) -> Path:
         """The site database."""
         return self.folder / "metriage.db"
+
+    @property
+    def lake(self) -> Lake:
+        """The tables, where ``[lake]`` says."""
+        from lake.storage import open_storage  # noqa: PLC0415 - keeps the daemon small
+        from lake.tables import Lake  # noqa: PLC0415
+
+        return Lake(open_storage(self.settings.lake, self.folder))
 
     @property
     def reports(self) -> Path:

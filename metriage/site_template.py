@@ -33,6 +33,14 @@ _EXAMPLES = {
     "password_file": "broker.password",
     "password_env": "METRIAGE_BROKER_PASSWORD",
     "ca_file": "ca.pem",
+    "cert_file": "client.pem",
+    "key_file": "client.key",
+    "key_password_file": "secrets/broker-key-password",
+    "username_env": "METRIAGE_BROKER_USERNAME",
+    "status_topic": "metriage/status",
+    "listen": "127.0.0.1:9464",
+    "endpoint_url": "https://s3.example.org",
+    "secret_key_file": "s3.secret",
     "url": "https://tickets.example.org/hooks/metriage",
     "secret_file": "webhook.secret",
     "secret_env": "METRIAGE_WEBHOOK_SECRET",
@@ -69,6 +77,9 @@ def settings_text() -> str:
     parts = [_HEAD, *_table("[site]", kinds["site"])]
     parts += _table("[[broker]]", item_type(kinds["broker"]), shown=("url", "topics", "client_id"))
     parts += _table("[ingest]", kinds["ingest"])
+    parts += _table("[lake]", kinds["lake"])
+    parts += _table("[compact]", kinds["compact"])
+    parts += _table("[metrics]", kinds["metrics"])
     parts += ["", "# How rows of delimited text (CSV) become readings, one table a format; for example:"]
     parts += [_CODEC_EXAMPLE, "#   All its keys:", *_codec_keys(item_type(kinds["codecs"]))]
     parts += _table("# [[webhook]]", item_type(kinds["webhook"]), needed=_NEEDED)

@@ -8,7 +8,6 @@ import polars as pl
 
 from lake.schemas import FINDINGS
 from lake.site_database import opened
-from lake.tables import Lake
 from metriage.site import Site
 from tickets.delivery import DeliveryReport, deliver_due
 from tickets.sync import SyncReport, processed_until, sync
@@ -25,7 +24,7 @@ def sync_site(site: Site, as_of: datetime) -> tuple[SyncReport, DeliveryReport]:
         Later findings are left out (UTC).
     """
     settings = site.settings
-    lake = Lake(site.folder / "lake")
+    lake = site.lake
     with opened(site.database) as connection:
         # Findings of the newest time already seen are given again: another diagnosis may have the same time.
         rows = lake.scan(FINDINGS, start=processed_until(connection)).filter(pl.col("mode").is_in(["live", "hot"]))

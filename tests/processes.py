@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -21,7 +21,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.subscriber import protocol_versions
+from ingest.connection import protocol_versions
 from tests.recordings import ROOT
 
 _DEADLINE_S = 60.0
@@ -83,6 +83,7 @@ class Mosquitto(contextlib.AbstractContextManager["Mosquitto"]):
             "max_queued_messages 0",
             "max_queued_bytes 0",
             "max_inflight_messages 1000",
+            *(f"log_type {kind}" for kind in ("error", "warning", "notice", "information", "subscribe")),
             *(["user root"] if os.geteuid() == 0 else []),
         ]
         self._configuration.write_text("\n".join(lines) + "\n", encoding="utf-8")
@@ -111,6 +112,15 @@ class Mosquitto(contextlib.AbstractContextManager["Mosquitto"]):
         self._process.terminate()
         self._process.wait(timeout=_DEADLINE_S)
 
+    def subscriptions(self, client_id: str) -> int:
+        """Return how often a client has subscribed: before the first time the broker keeps nothing for it."""
+        log = (self._folder / "mosquitto.log").read_text(encoding="utf-8", errors="replace")
+        return log.count(f": {client_id} 1 ")
+
+    def forget(self) -> None:
+        """Lose what it keeps on the disk, as a broker does whose store is gone; it must be stopped."""
+        (self._folder / "mosquitto.db").unlink(missing_ok=True)
+
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
@@ -125,11 +135,25 @@ class Daemon(contextlib.AbstractContextManager["Daemon"]):
     ----------
     site : Path
         The site folder, with its ``metriage.toml``.
+    environment : mapping of str to str
+        Variables beside those of this process.
+    prefix : sequence of str
+        A command that runs it, such as a tracer.
+    log : Path, optional
+        Where its log goes; default: into the site folder.
     """
 
-    def __init__(self, site: Path) -> None:
+    def __init__(
+        self,
+        site: Path,
+        environment: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        log: Path | None = None,
+    ) -> None:
         self.site = site
-        self._log = site / "daemon.log"
+        self.environment = {**os.environ, **(environment or {})}
+        self._prefix = list(prefix)
+        self._log = log or site / "daemon.log"
         self.start()
 
     def start(self) -> None:
@@ -137,8 +161,8 @@ class Daemon(contextlib.AbstractContextManager["Daemon"]):
         self._seen = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "metriage", "ingest", "--dir", str(self.site)],
-                cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
+                [*self._prefix, sys.executable, "-m", "metriage", "ingest", "--dir", str(self.site)], cwd=ROOT,
+                env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 
     def log(self) -> str:
@@ -228,11 +252,13 @@ class Publisher(contextlib.AbstractContextManager["Publisher"]):
         self._client.loop_stop()
 
 
-def run_metriage(*arguments: str | Path, check: bool = True) -> subprocess.CompletedProcess[str]:
-    """Run a command of metriage to its end."""
-    done = subprocess.run(
-        [sys.executable, "-m", "metriage", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+def run_metriage(
+    *arguments: str | Path, check: bool = True, environment: Mapping[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of metriage to its end, with `environment` beside the variables of this process."""
+    command = [sys.executable, "-m", "metriage", *map(str, arguments)]
+    variables = {**os.environ, **(environment or {})}
+    done = subprocess.run(command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False)
     if check and done.returncode != 0:
         raise RuntimeError(f"metriage {arguments[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
     return done

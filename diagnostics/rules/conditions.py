@@ -6,11 +6,13 @@ import polars as pl
 
 from diagnostics.evidence import observation, together
 from diagnostics.features import HOUR_S, View
+from diagnostics.reception import blamed, stretches
 from diagnostics.rules.rule import Text, fired, rule, symptom
 from diagnostics.settings import (
     ContinuousSettings,
     GapSettings,
     OverlapSettings,
+    ReceptionSettings,
     RegistersSettings,
     ReverseSettings,
     SourcesSettings,
@@ -65,6 +67,46 @@ def registers(seen: View, settings: RegistersSettings) -> pl.DataFrame:
 
 
 @rule(
+    "communication.reception",
+    settings=lambda settings: settings.communication.reception,
+    source="what we did not listen to was not lost by the meter",
+    severity=3,
+    en=Text(
+        "We did not receive for a time",
+        "Measurements are missing while the broker kept nothing for us, or what it had delivered was lost here.",
+        "Nothing to do at the meter. See in lake/gaps what happened, and let the broker keep sessions for longer.",
+    ),
+    zh=Text(
+        "本系统接收中断",
+        "缺失的数据落在本系统未接收的时段内。",
+        "无需检查表计；在 lake/gaps 中查明原因，并让消息服务器更久地保留会话。",
+    ),
+)
+def reception(seen: View, settings: ReceptionSettings) -> pl.DataFrame:
+    """Say watch where a meter's measurements are missing in a time in which we did not receive."""
+    missing = stretches(seen, settings.window_days).filter(pl.col("missing_s") > pl.col("usual_s") * settings.intervals)
+    hits = (
+        missing.join(seen.gaps, on="meter_id", maintain_order="left")
+        .filter(pl.col("since") < pl.col("to"), pl.col("until") > pl.col("from"))
+        .sort("meter_id", "since")
+        .group_by("meter_id", maintain_order=True)
+        .agg(pl.col("since", "until", "kind").last())
+    )
+    hours = (pl.col("until") - pl.col("since")).dt.total_seconds() / HOUR_S
+    return fired(
+        hits,
+        act=pl.lit(value=False),
+        onset=pl.col("since"),
+        evidence=together(
+            observation(
+                "communication.reception", "reception_gap", hours.round(2), "h", since=pl.col("since"),
+                until=pl.col("until"), window_days=settings.window_days, kind=pl.col("kind"),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
     "communication.gap",
     settings=lambda settings: settings.communication.gap,
     source="what was not received says nothing of the register",
@@ -81,16 +123,20 @@ def registers(seen: View, settings: RegistersSettings) -> pl.DataFrame:
     ),
 )
 def gap(seen: View, settings: GapSettings) -> pl.DataFrame:
-    """Fire where measurements were missing in the days before the diagnosis, or still are."""
+    """Fire where measurements were missing in the days before the diagnosis, or still are.
+
+    The time in which we did not receive ourselves does not count.
+    """
     told = "communication.gap"
-    recent = (pl.lit(seen.as_of) - pl.col("first_ts")).dt.total_days() < settings.window_days
-    longest = pl.max_horizontal("gap_s", "longest_gap_s").filter(recent).max() / HOUR_S
-    gaps = seen.days.group_by("meter_id", maintain_order=True).agg(
-        longest.alias("gap_h"),
-        pl.col("first_ts").filter(recent).sort_by(pl.max_horizontal("gap_s", "longest_gap_s").filter(recent)).last()
-        .alias("gap_ts"),
-    )  # fmt: skip
-    state = seen.features.select("meter_id", "silent_h", "last_ts", "usual_s")
+    missed = blamed(stretches(seen, settings.window_days), seen.gaps)
+    past = pl.col("place") != "silence"
+    longest = pl.col("blamed_s").filter(past)
+    gaps = missed.group_by("meter_id", maintain_order=True).agg(
+        (longest.max() / HOUR_S).alias("gap_h"),
+        pl.col("first_ts").filter(past).sort_by(longest).last().alias("gap_ts"),
+        (pl.col("blamed_s").filter(~past).max() / HOUR_S).alias("silent_h"),
+    )
+    state = seen.features.select("meter_id", "last_ts", "usual_s")
     limit = pl.max_horizontal(pl.lit(settings.gap_h), pl.col("usual_s") / HOUR_S * settings.intervals)
     missing = pl.col("gap_h") >= limit
     silent = pl.col("silent_h") >= limit

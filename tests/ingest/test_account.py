@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from ingest.account import State, Tally, dump_tally, load_tally
+from ingest.account import Plan, State, Tally
 from lake.errors import SpoolError
 
 TALLY = Tally(
@@ -78,9 +78,18 @@ def test_state_missing_is_an_error_of_ours(tmp_path: Path) -> None:
         State(tmp_path, read_only=True)
 
 
-def test_tally_survives_json() -> None:
-    """The account that goes with a commit comes back as it was."""
-    assert load_tally(dump_tally(TALLY)) == TALLY
+@pytest.mark.parametrize("version", [7, None])
+def test_state_plan(tmp_path: Path, version: int | None) -> None:
+    """What is about to become of a batch outlives the process, until the batch is complete."""
+    plan = Plan(first=1, last=4, now=5, version=version, tally=TALLY, duplicates=b"\0\xff")
+    with State(tmp_path) as state:
+        assert state.plan() is None
+        state.begin(Plan(first=1, last=9, now=4, version=6, tally=Tally(), duplicates=b""))
+        state.begin(plan)
+    with State(tmp_path) as state:
+        assert plan == state.plan()
+        state.complete(4, plan.tally, {}, [])
+        assert state.plan() is None
 
 
 def test_tally_sees_sources() -> None:

@@ -13,10 +13,12 @@ from pathlib import Path
 import pytest
 
 from benchmarks.replay_alicante import FILES, cut, make_site, messages, replay, spooled, stored
-from ingest import daemon as module
-from ingest.daemon import Patience, Upkeep, WriterProcess, feed_files
+from ingest import lake_process as module
+from ingest.daemon import feed_files
 from ingest.files import open_sources
+from ingest.lake_process import Patience, WriterProcess
 from ingest.spool import Spool
+from ingest.upkeep import Upkeep
 from lake.errors import LakeError, SpoolError
 from tests.ingest.messages import (
     ALICANTE,

@@ -8,8 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.message import Channel, Decoded
-from lake.vocabulary import QUARANTINE_REASONS
+from ingest.decoding import MessageDecoder
+from ingest.local_time import LocalClock
+from ingest.message import Channel, Decoded, RawMessage
+from lake.vocabulary import MEASURES, QUARANTINE_REASONS, READING
 from tests.ingest.messages import ALICANTE, ENVELOPED, LINES, MQTT, NOW, TOPIC, decode, named, native
 from tests.ingest.test_reading import JSON
 
@@ -193,3 +195,98 @@ def test_decode_arbitrary_json(document: object, channel: Channel) -> None:
     decoded = decode(json.dumps(document).encode(), channel, codecs={"alicante": ALICANTE})
 
     assert len(decoded.rows) + len(decoded.rejections) > 0
+
+
+NUMBERS = st.one_of(
+    st.sampled_from(
+        ["0", "-0", "-0.0", "1.50", "01", "1e3", "1e12", "1000000000000", "1000000000001", "-1e12", "1e400"]
+    ),
+    st.sampled_from(["1e-400", "9223372036854775807", "9223372036854775808", "-9223372036854775808", "9" * 40, "NaN"]),
+    st.floats(allow_nan=False, allow_infinity=False).map(repr),
+    st.integers().map(str),
+)
+TIMES = st.sampled_from(
+    ["1717236000", "1717236000.25", "1717236000000", "1717236000000.5", '"1717236000"', '"2024-06-01T10:00:00Z"', "-1",
+     '"2024-06-01T12:00:00+02:00"', '"2024-06-01T10:00:00"', '"soon"', "true", "null", "9e9", "946684800", "946684799",
+     str(NOW / 1e6 + 86_400), str(NOW // 10**6 + 86_401), "99999999999", "100000000000"]
+)  # fmt: skip
+TEXTS = st.sampled_from(
+    ["open", "fault", "close", "magnet", "ajar", "", "x" * 256, "x" * 257, "ä" * 256, "m1", "m2", "m1/x", "\ud800",
+     "\0"]
+).map(json.dumps)  # fmt: skip
+VALUES = st.one_of(
+    NUMBERS, TIMES, TEXTS, JSON.map(json.dumps), st.lists(TEXTS, max_size=3).map(lambda texts: f"[{','.join(texts)}]")
+)
+PROFILES = st.builds(
+    '{{"start": {}, "step_s": {}, "volume_m3": [{}]{}}}'.format,
+    TIMES,
+    st.sampled_from(["3600", "1", "0", "3600.0", "2678400", "2678401", "true", "86400"]),
+    st.lists(st.one_of(NUMBERS, st.just("null")), max_size=4).map(",".join),
+    st.sampled_from(["", "", "", ', "x": 1', ', "step_s": 900']),
+)
+OWN_FIELDS = [*READING, "profile", "x", "source", "error_codes", "sta\\u0074us", "volume_m3", "volume_m3"]
+
+
+@given(
+    st.one_of(st.just('"meter_id": "m1"'), st.just('"source": "s"'), VALUES.map('"meter_id": {}'.format)),
+    TIMES,
+    st.lists(st.one_of(st.tuples(st.sampled_from(OWN_FIELDS), VALUES), st.tuples(st.just("profile"), PROFILES),
+                       st.tuples(st.sampled_from([*MEASURES]), st.sampled_from(["1.5", "2", "-0"]))), max_size=5),
+    st.sampled_from([TOPIC, "meters/m1/readings", "m1", "a/<b>/readings"]),
+    st.sampled_from(["", "", "", " ", "x", "}", ", {}", "\ufeff"]),
+)  # fmt: skip
+def test_sound_rows_are_those_of_decode(
+    head: str, ts: str, fields: list[tuple[str, str]], topic: str, tail: str
+) -> None:
+    """The short way gives exactly what the long one gives, or leaves the message to it."""
+    text = ", ".join([head, f'"ts": {ts}', *(f'"{name}": {value}' for name, value in fields)])
+    message = RawMessage(1, MQTT, topic, NOW, f"{{{text}}}{tail}".encode("utf-8", "surrogatepass"))
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+    [rows] = decoder.sound_rows([message])
+    decoded = decoder.decode(message)
+
+    if rows is not None:
+        assert (repr(decoded.rows), [], topic, NOW) == (
+            repr(rows), decoded.rejections, decoded.topic, decoded.received_at
+        )  # fmt: skip
+
+
+@given(st.binary(max_size=4), st.integers(0, 200), st.integers(0, 4))
+def test_sound_rows_of_mutated_payload(put: bytes, at: int, cut: int) -> None:
+    """A payload with some bytes changed is read the same on both ways."""
+    payload = native(status=3, valve_state="open", error_codes=["E1", ""], valid=False, source="s", seq=7, battery_v=3)
+    message = RawMessage(1, MQTT, TOPIC, NOW, payload[:at] + put + payload[at + cut :])
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+    [rows] = decoder.sound_rows([message])
+    decoded = decoder.decode(message)
+
+    if rows is not None:
+        assert (repr(decoded.rows), []) == (repr(rows), decoded.rejections)
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [
+        native(),
+        native(ts=1717236000, status=0, valve_state="open", error_codes=["E1"], valid=True, seq=1),
+        native(profile={"start": 1717113600, "step_s": 3600, "volume_m3": [1, None, 2.5]}, firmware="1", valid=False),
+        b'{"ts": 1717236000, "profile": {"start": 1717113600, "step_s": 3600, "volume_m3": [1, 2]}}',
+    ],
+)
+def test_sound_rows_take_what_is_common(payload: bytes) -> None:
+    """What most meters send goes the short way, with the same rows."""
+    message = RawMessage(1, MQTT, TOPIC, NOW, payload)
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+
+    assert [decoder.decode(message).rows] == list(decoder.sound_rows([message]))
+
+
+@pytest.mark.parametrize(
+    ("channel", "received_at", "limit"),
+    [(ENVELOPED, NOW, 1000), (LINES, NOW, 1000), (MQTT, None, 1000), (MQTT, NOW, 9)],
+)
+def test_sound_rows_leave_other_messages(channel: Channel, received_at: int | None, limit: int) -> None:
+    """Envelopes, lines of files, messages without a time of receipt and large ones go the long way."""
+    message = RawMessage(1, channel, TOPIC, received_at, native())
+
+    assert [None] == list(MessageDecoder({}, limit, LocalClock(), lambda: NOW).sound_rows([message]))

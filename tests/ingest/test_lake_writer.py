@@ -77,7 +77,7 @@ def identity_holds(site: Path) -> None:
     assert received == tally.messages.total() + received - position
     assert position == tally.messages.total()
     assert tally.readings["stored"] == (lake["readings"].height if "readings" in lake else 0)
-    assert tally.readings["quarantined"] == (lake["quarantine"].height if "quarantine" in lake else 0)
+    assert tally.readings["quarantined"] == (lake["quarantine"]["readings"].sum() if "quarantine" in lake else 0)
     assert tally.readings["quarantined"] == tally.reasons.total()
     conflicts = sum("conflict" in flags for flags in lake["readings"]["flags"]) if "readings" in lake else 0
     assert tally.conflicts == conflicts
@@ -147,7 +147,7 @@ class Crash(BaseException):
 def crashing(monkeypatch: pytest.MonkeyPatch, point: str, *, after: bool) -> Iterator[None]:
     """Crash at the next commit of a table, or at the completion in state.db, before or after it."""
     owner: Any = State if point == "state" else Lake
-    method = "complete" if point == "state" else "append"
+    method = "complete" if point == "state" else "commit"
     original: Callable[..., Any] = getattr(owner, method)
     done: list[bool] = []
 
@@ -283,7 +283,7 @@ def test_lake_writer_state_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     drain(tmp_path, commit_messages=4)
     monkeypatch.setattr(State, "position", lambda _: 1)
 
-    with pytest.raises(LakeError, match=r"restore spool/state.db and lake/ from the same backup"):
+    with pytest.raises(LakeError, match=r"restore spool/ and the lake from the same backup"):
         drain(tmp_path)
 
 

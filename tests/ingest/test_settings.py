@@ -19,16 +19,42 @@ COLUMNS = {"meter_id": 1, "ts": 2, "volume_m3": 3}
     [
         ({"url": "http://x"}, r"b\.url: 'http://x' is no broker; allowed is mqtt://"),
         ({"url": "mqtt://"}, r"b\.url: .*is no broker"),
-        ({"url": "mqtt://u:p@x"}, r"b\.url: credentials do not belong into the URL"),
+        ({"url": "mqtt://u:p@x"}, r"b\.url: user and password do not belong into the address"),
+        ({"url": "mqtt://x:port"}, r"b\.url: is no address; allowed is mqtt://"),
+        ({"url": "mqtt://x:0"}, r"b\.url: .*is no broker"),
+        ({"url": "mqtt://x/path"}, r"b\.url: .*only ws:// and wss:// have a path"),
+        ({"url": "ws://x/mqtt?a=b"}, r"b\.url: .*no address has a \? or #"),
+        ({"topics": ["a", "b/#/c"]}, r"b\.topics: 'b/#/c' is no topic filter: # may only be the last level"),
+        ({"topics": ["$share/g"]}, r"b\.topics: .*\$share/GROUP/FILTER"),
+        ({"status_topic": "a/+"}, r"b\.status_topic: 'a/\+' is no topic"),
+        ({"username": "u", "username_env": "U"}, r"b\.username: at most one of username and username_env"),
+        ({"url": "mqtts://x", "cert_file": "c"}, r"b\.cert_file: cert_file and key_file belong together"),
+        ({"cert_file": "c", "key_file": "k"}, r"b\.cert_file: cert_file needs an mqtts:// or wss:// url"),
+        ({"key_password_file": "k"}, r"b\.key_password_file: key_password_file needs key_file"),
         ({"username": "u", "password_file": "a", "password_env": "B"}, r"b\.password_file: at most one"),
         ({"password_file": "a"}, r"b\.username: a password needs a username"),
-        ({"ca_file": "ca.pem"}, r"b\.ca_file: ca_file needs an mqtts:// url"),
+        ({"ca_file": "ca.pem"}, r"b\.ca_file: ca_file needs an mqtts:// or wss:// url"),
     ],
 )
 def test_broker_contradictions(broker: dict[str, Any], expected: str) -> None:
     """What no single key can tell is checked, and the password is never part of the message."""
-    with pytest.raises(SettingsError, match=expected):
+    with pytest.raises(SettingsError, match=expected) as caught:
         msgspec.convert(broker, BrokerSettings).check("b")
+    assert "u:p" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "broker",
+    [
+        {},
+        {"url": "ws://h/a/b", "topics": ["$share/g/meters/#", "+/x"], "status_topic": "metriage/status"},
+        {"url": "wss://h", "ca_file": "a", "cert_file": "c", "key_file": "k", "key_password_file": "p"},
+        {"username_env": "U", "password_env": "P", "silent_after_s": 0, "reader": "stock"},
+    ],
+)
+def test_broker_right(broker: dict[str, Any]) -> None:
+    """What belongs together passes."""
+    msgspec.convert(broker, BrokerSettings).check("b")
 
 
 @pytest.mark.parametrize(

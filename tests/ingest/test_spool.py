@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import stat
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import spool as module
 from ingest.account import State
 from ingest.message import Channel
 from ingest.spool import Spool
@@ -139,10 +142,19 @@ def test_spool_damaged_is_said(tmp_path: Path) -> None:
     """A table that is gone is an error of ours, not of SQLite."""
     with Spool(tmp_path) as spool:
         with sqlite3.connect(tmp_path / "spool.db") as other:
-            other.execute("DROP TABLE message")
+            other.execute("DROP TABLE message_group")
         other.close()
         with pytest.raises(SpoolError, match="cannot be read"):
             spool.read(0, limit=1, limit_bytes=1)
+
+
+def test_spool_of_an_earlier_layout_is_refused(tmp_path: Path) -> None:
+    """Messages that would not be read are not passed over."""
+    with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as other:
+        other.execute("CREATE TABLE message (position INTEGER PRIMARY KEY)")
+
+    with pytest.raises(SpoolError, match="earlier layout"):
+        Spool(tmp_path)
 
 
 @given(st.lists(st.lists(st.binary(max_size=20), max_size=5), max_size=6), st.integers(1, 4))
@@ -200,3 +212,98 @@ def test_databases_keep_their_locks(tmp_path: Path, made: str) -> None:
         assert spool.append(MQTT, texts(b"2")) == 2
     with Spool(tmp_path) as spool:
         assert [message.payload for message in spool.read(0, limit=9, limit_bytes=99)] == [b"1", b"2"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 99, 100, 101, 350])
+def test_spool_groups_of_any_size(tmp_path: Path, count: int) -> None:
+    """Groups are inserted a hundred at a time; what is left over is not forgotten."""
+    rows = [(f"t/{number}", number if number % 2 else None, b"%d" % number) for number in range(count)]
+    with Spool(tmp_path) as spool:
+        spool.append(MQTT, texts(b"before"))
+        assert 1 + count == spool.append(MQTT, rows)
+        found = [tuple(message[2:]) for message in spool.read(1, limit=1000, limit_bytes=10**9)]
+
+    assert rows == found
+
+
+def test_spool_new_channel_of_a_group_that_failed(tmp_path: Path) -> None:
+    """The number of a channel that came with a failed group is not used again for the next one."""
+    with Spool(tmp_path) as spool:
+        with pytest.raises(UnicodeEncodeError):
+            spool.append(MQTT, [("t", 1, b"a"), ("\ud800", 1, b"b")])
+        spool.append(ENVELOPED, texts(b"c"))
+        spool.append(MQTT, texts(b"d"))
+
+        assert [ENVELOPED, MQTT] == [message.channel for message in spool.read(0, limit=9, limit_bytes=99)]
+
+
+def test_spool_forgets_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Between the steps of a long trim others may append; the step is made to fit the disk."""
+    monkeypatch.setattr(module, "_FIRST_TRIM", 10)
+    with Spool(tmp_path) as spool:
+        for _ in range(1000):
+            spool.append(MQTT, texts(b"x"))
+        steps: list[int] = []
+
+        def step(until: int, do: Any = spool._trim_step) -> bool:
+            steps.append(spool.append(MQTT, texts(b"meanwhile")))
+            return bool(do(until))
+
+        monkeypatch.setattr(spool, "_trim_step", step)
+        spool.forget(990)
+
+        assert 1 < len(steps) < 20
+        found = [message.position for message in spool.read(0, limit=10_000, limit_bytes=10**9)]
+    assert list(range(991, 1001 + len(steps))) == found
+
+
+def test_spool_size_counts_a_log_that_cannot_shrink(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While somebody reads an old state, the log grows; the spool's size says so, and it ends with the reader."""
+    monkeypatch.setattr(module, "_LOG_LIMIT_BYTES", 1_000_000)
+    with Spool(tmp_path) as spool, contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as other:
+        spool.append(MQTT, texts(b"1"))
+        other.execute("BEGIN")
+        other.execute("SELECT count(*) FROM message_group").fetchone()
+        for _ in range(60):
+            spool.append(MQTT, texts(*[b"x" * 10_000] * 100))
+            spool.forget(spool.last_position())
+        while_read = spool.size_bytes()
+        other.execute("ROLLBACK")
+        for _ in range(30):
+            spool.append(MQTT, texts(*[b"x" * 10_000] * 100))
+            spool.forget(spool.last_position())
+
+        assert while_read > 30_000_000
+        assert spool.size_bytes() < 10_000_000
+
+
+def test_spool_damaged_is_kept_and_explained(tmp_path: Path) -> None:
+    """A database with overwritten pages is named as damaged with what to do, and nothing of it is removed."""
+    with Spool(tmp_path) as spool:
+        spool.append(MQTT, texts(*[b"x" * 1000] * 1000))
+    file = tmp_path / "spool.db"
+    damaged = bytearray(file.read_bytes())
+    damaged[8192 * 5 : 8192 * 60] = b"\xa5" * (8192 * 55)
+    file.write_bytes(damaged)
+
+    with Spool(tmp_path) as spool, pytest.raises(SpoolError, match=r"is damaged.* nothing of it was removed"):
+        spool.read(0, limit=10_000, limit_bytes=10**9)
+    assert len(damaged) == file.stat().st_size
+
+
+def test_spool_failpoints_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its named moments the spool is where the crash harness expects it."""
+    seen: list[tuple[str, int, int]] = []
+    with Spool(tmp_path) as spool, Spool(tmp_path, read_only=True) as other:
+
+        def reach(name: str) -> None:
+            left = len(other.read(0, limit=10, limit_bytes=99))
+            seen.append((name, other.last_position(), left))
+
+        monkeypatch.setattr(module, "reach", reach)
+        spool.append(MQTT, texts(b"1", b"2"))
+        spool.forget(1)
+        spool.forget(2)
+
+    # The group goes as a whole, when its last message is in the lake.
+    assert [("spool.begun", 0, 0), ("spool.committed", 2, 2), ("spool.trimmed", 2, 0)] == seen

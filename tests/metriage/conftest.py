@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 from typer.testing import CliRunner
 
 from metriage.command_line import app
@@ -23,8 +24,13 @@ def site(tmp_path: Path) -> Site:
 
 
 @pytest.fixture
-def metriage() -> Callable[..., Done]:
+def metriage(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Done]]:
     """Return a function that runs ``metriage`` in this process."""
+    # A logger remembers the output of its first use, and the runner closes each command's output behind it.
+    monkeypatch.setattr(
+        "metriage.command_line.configure_logging",
+        lambda: structlog.configure(logger_factory=structlog.ReturnLoggerFactory()),
+    )
 
     def run(*arguments: object) -> Done:
         result = CliRunner().invoke(app, [str(argument) for argument in arguments])
@@ -32,4 +38,5 @@ def metriage() -> Callable[..., Done]:
             raise result.exception
         return Done(result.exit_code, result.stdout, result.stderr)
 
-    return run
+    yield run
+    structlog.reset_defaults()

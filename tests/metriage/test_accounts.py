@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from ingest.message import Channel
 from ingest.spool import Spool
 from lake.errors import SpoolError
+from metriage import accounts
 from metriage.accounts import account
 from metriage.site import Site
+from tests.ingest.messages import drain
 from tests.metriage.sites import START, Done
 
 
@@ -102,3 +105,79 @@ def test_status_says_what_is_wrong_with_the_spool(site: Site, metriage: Callable
 
     assert 1 == done.code
     assert done.err.startswith("metriage: the spool in ")
+
+
+MQTT = Channel(transport="mqtt", source="s", codec="native", enveloped=False)
+
+
+def spooled(site: Site, payloads: list[bytes]) -> None:
+    received_at = int(START.timestamp() * 1_000_000) + 86_400_000_000
+    with Spool(site.folder / "spool") as spool:
+        spool.append(MQTT, [("meters/A/readings", received_at, payload) for payload in payloads])
+
+
+def pair(number: int) -> bytes:
+    return f"[{reading(0, number)}, {reading(1, number)}]".encode()
+
+
+def test_readings_that_wait_are_counted_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was decoded to be counted is not decoded again; what came since is added, what the lake took is moved."""
+    monkeypatch.setattr(accounts, "_WORTH_KEEPING", 10)
+    spooled(site, [pair(number) for number in range(12)])
+    first: list[tuple[int, int]] = []
+    assert 24 == account(site, lambda *told: first.append(told))["readings"]["pending"]
+    assert (12, 12) == first[-1]
+
+    spooled(site, [pair(99), b"no json"])
+    second: list[tuple[int, int]] = []
+    document = account(site, lambda *told: second.append(told))
+    assert (27, 14) == (document["readings"]["pending"], document["messages"]["pending"])
+    assert [(2, 2)] == second
+
+    drain(site.folder)
+    document = account(site)
+    assert (0, 27) == (document["readings"]["pending"], document["readings"]["received"])
+
+
+@pytest.mark.parametrize("text", [b"rubbish", b'{"position": 5, "readings": 99, "decoder": "another"}'])
+def test_count_kept_by_another_is_not_believed(site: Site, text: bytes) -> None:
+    """Damaged, or made with other settings."""
+    spooled(site, [pair(number) for number in range(6)])
+    (site.folder / "spool" / "counted.json").write_bytes(text)
+
+    assert 12 == account(site)["readings"]["pending"]
+
+
+def test_account_is_exact_while_the_lake_takes_what_is_being_counted(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between two pieces the lake writer commits everything and the spool forgets it."""
+    monkeypatch.setattr(accounts, "_CHUNK", 5)
+    spooled(site, [pair(number) for number in range(20)])
+
+    def overtake(done: int, _all: int) -> None:
+        if done == 5:
+            drain(site.folder)
+            with Spool(site.folder / "spool") as spool:
+                spool.forget(20)
+
+    document = account(site, overtake)
+    assert (20, 0) == (document["messages"]["received"], document["messages"]["pending"])
+    assert (40, 0) == (document["readings"]["received"], document["readings"]["pending"])
+
+
+def test_age_is_never_negative(site: Site) -> None:
+    """Stored by a clock that was in 2038."""
+    with Spool(site.folder / "spool") as spool:
+        spool.append(MQTT, [("meters/A/readings", 2**31 * 1_000_000, b"x")])
+
+    assert 0.0 == account(site)["spool"]["oldest_s"]
+
+
+def test_account_database_without_tables_is_empty(site: Site) -> None:
+    """The lake writer is just making it, or the disk was full when it tried."""
+    spooled(site, [pair(1)])
+    sqlite3.connect(site.folder / "spool" / "state.db").close()
+    (site.folder / "spool" / "state.db").touch()
+
+    assert (1, 2) == (account(site)["messages"]["pending"], account(site)["readings"]["pending"])

@@ -23,6 +23,7 @@ from tests.recordings import ROOT
 
 COMMANDS = [
     "backtest",
+    "compact",
     "demo",
     "diagnose",
     "doctor",

@@ -10,11 +10,12 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from lake.errors import UsageError
-from lake.schemas import DAILY, FINDINGS, READINGS
+from lake.schemas import DAILY, FINDINGS, GAPS, READINGS
 from lake.tables import Lake
 from metriage.diagnosing import backtest_site, diagnose_site
 from metriage.site import Site
 from metriage.site_template import make_site
+from metriage.upkeep import compact_site
 from tests.metriage.sites import START, hourly, stored
 
 NAMES = ["diagnosis_id", "mode"]
@@ -232,3 +233,46 @@ def test_readings_table_is_only_read(sites: Callable[..., Site]) -> None:
     backtest_site(site, end_of(5), end_of(6), timedelta(days=1), lambda _: None)
 
     assert before == Lake(site.folder / "lake").version(READINGS)
+
+
+def gap(source: str, noticed: datetime) -> pl.DataFrame:
+    """Return a time in which we did not receive from a source, from day 4 on."""
+    row = {"kind": "session_lost", "source": source, "received_at": noticed, "since": end_of(3), "until": end_of(17)}
+    return pl.DataFrame([row], schema={name: GAPS.polars[name] for name in row})
+
+
+@pytest.mark.parametrize(
+    ("source", "noticed", "expected"),
+    [("test", 17, "watch"), ("other", 17, "act"), ("test", 30, "act")],
+)
+def test_our_own_gap_is_not_blamed_on_the_meters(
+    sites: Callable[..., Site], source: str, noticed: int, expected: str
+) -> None:
+    """A gap in the lake of the source that delivered the meter, known at the time; the same in a back-test."""
+    site = sites(fleet())
+    (site.folder / "metriage.toml").write_text('[[broker]]\nurl = "mqtt://localhost"\nsource = "test"\n', "utf-8")
+    site = Site(site.folder)
+    site.lake.append(GAPS, gap(source, end_of(noticed)))
+
+    found = diagnose_site(site, end_of(18)).findings.filter(meter_id="silent", fault="communication")
+    replayed = backtest_site(site, end_of(18), end_of(18), timedelta(days=1), lambda _: None)
+
+    assert [expected] == found["verdict"].to_list()
+    assert ("reception_gap" in found["evidence"][0]) == (expected == "watch")
+    same(found, replayed.filter(meter_id="silent", fault="communication"))
+
+
+def test_compaction_changes_no_diagnosis(sites: Callable[..., Site]) -> None:
+    """Rewritten rows are no new ones, and late ones are found although their first file was merged."""
+    plain, tidied = sites(fleet()), sites(fleet())
+    extra = hourly("late file", 15)
+    for site in (plain, tidied):
+        diagnose_site(site, end_of(15))
+        stored(site, extra)
+    compact_site(tidied)
+
+    expected, found = diagnose_site(plain, end_of(19)), diagnose_site(tidied, end_of(19))
+
+    assert expected.days == found.days
+    same(expected.findings, found.findings)
+    assert_frame_equal(newest_days(plain), newest_days(tidied))

@@ -12,6 +12,7 @@ import pytest
 from metriage.doctor import examine
 from metriage.site import Site
 from tests.metriage.sites import Done, running
+from tests.processes import Mosquitto
 from tickets.inbox import Inbox
 from tickets.signature import Secret
 
@@ -37,7 +38,9 @@ def test_fresh_site_is_well_but_alone(site: Site) -> None:
     """No broker and no webhook are worth a look, not wrong."""
     seen = looked(site, "broker = []\n")
 
-    assert {"settings", "clock", "disk spool/", "disk lake/", "daemon", "lake", "broker", "webhook"} == set(seen)
+    assert {"settings", "clock", "disk spool/", "disk lake/", "daemon", "lake", "metrics", "broker", "webhook"} == set(
+        seen
+    )
     assert "problem" not in {level for level, _ in seen.values()}
     assert "nothing to listen to" in seen["broker"][1]
     assert "nobody is told" in seen["webhook"][1]
@@ -67,7 +70,38 @@ def test_running_broker_is_well(site: Site) -> None:
         seen[f"broker mqtt://127.0.0.1:{port}"][1][:25],
     )
     assert "warning" == seen["topics"][0]
-    assert "max_queued_messages 0" in seen["broker queue"][1]
+    assert "persistent_client_expiration" in seen["broker queue"][1]
+
+
+def test_mosquitto_is_told_what_to_set(site: Site, tmp_path: Path) -> None:
+    """In its own words, where it says what it is."""
+    with Mosquitto(tmp_path / "broker") as broker:
+        seen = looked(site, f'[[broker]]\nurl = "{broker.url}"\n')
+
+    assert "ok" == seen["broker queue"][0]
+    for word in ("persistence true", "autosave_interval 60", "max_queued_messages 0", "max_queued_bytes 0"):
+        assert word in seen["broker queue"][1]
+
+
+def test_metrics_port_taken_by_another_is_wrong(site: Site) -> None:
+    """The daemon would not start."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+
+        level, text = looked(site, f'broker = []\n[metrics]\nlisten = "{address}"\n')["metrics"]
+
+    assert "problem" == level
+    assert f"{address} is taken by another program" in text
+
+
+def test_metrics_on_every_address_are_worth_a_look(site: Site) -> None:
+    """There is no password."""
+    level, text = looked(site, f'broker = []\n[metrics]\nlisten = "0.0.0.0:{free_port()}"\n')["metrics"]
+
+    assert "warning" == level
+    assert "can be reached from other machines" in text
 
 
 def test_missing_password_file_is_wrong(site: Site) -> None:

@@ -1,7 +1,11 @@
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
+import polars as pl
+import pytest
+
+from diagnostics.features import RECEPTION
 from tests.diagnostics.frames import START, chained, judged, readings
 
 
@@ -44,3 +48,65 @@ def test_reverse_register_that_counts_is_backflow() -> None:
     daily = chained(readings({"volume_m3": [1.0] * 4, "reverse_volume_m3": [0.0, 0.0, 0.01, 0.01]}))
 
     assert judged(daily)["backflow"]["evidence"][0]["value"] == 0.01
+
+
+def not_received(first_h: float, last_h: float, noticed: datetime | None = None) -> pl.DataFrame:
+    """Return a time in which nothing was received, noticed at its end."""
+    since, until = START + timedelta(hours=first_h), START + timedelta(hours=last_h)
+    row = ("m1", until if noticed is None else noticed, since, until, "session_lost")
+    return pl.DataFrame([row], schema=RECEPTION, orient="row")
+
+
+def test_silence_in_our_own_gap_is_not_blamed_on_the_meter() -> None:
+    """At most watch, with the gap as evidence and nothing to do at the meter."""
+    daily = chained(readings({"volume_m3": [1.0] * 24}))
+    as_of = START + timedelta(days=9)
+
+    row = judged(daily, as_of, gaps=not_received(23.5, 9 * 24 - 2))["communication"]
+
+    assert ("watch", ["communication.reception"]) == (row["verdict"], row["rules"])
+    evidence = row["evidence"][0]
+    assert ("reception_gap", "2024-01-01T23:30:00Z", "2024-01-09T22:00:00Z", "session_lost") == (
+        evidence["what"], evidence["from"], evidence["to"], evidence["kind"],
+    )  # fmt: skip
+    assert "meter" in row["action"]
+
+
+@pytest.mark.parametrize(
+    ("first_h", "last_h", "expected"),
+    [
+        (23.5, 24.5, ("act", ["communication.gap", "communication.reception"])),  # silent for long after it, too
+        (5 * 24, 5 * 24 + 1, ("watch", ["communication.gap", "communication.reception"])),  # 4 days before, 4 after
+        (10, 20, ("act", ["communication.gap"])),  # the meter's own measurements of that time came
+    ],
+)
+def test_only_our_own_time_is_excused(first_h: float, last_h: float, expected: tuple[str, list[str]]) -> None:
+    """What is left of the silence before or after the gap is the meter's."""
+    daily = chained(readings({"volume_m3": [1.0] * 24}))
+
+    row = judged(daily, START + timedelta(days=9), gaps=not_received(first_h, last_h))["communication"]
+
+    assert expected == (row["verdict"], sorted(row["rules"]))
+
+
+def test_gap_noticed_later_is_not_known_yet() -> None:
+    """No look-ahead."""
+    daily = chained(readings({"volume_m3": [1.0] * 24}))
+    as_of = START + timedelta(days=9)
+    gap = not_received(23.5, 9 * 24 - 2, noticed=as_of + timedelta(seconds=1))
+
+    assert ["communication.gap"] == judged(daily, as_of, gaps=gap)["communication"]["rules"]
+
+
+@pytest.mark.parametrize(("missing", "expected"), [(range(10, 15), True), (range(0), False)])
+def test_hole_within_a_day_in_our_gap(missing: range, expected: bool) -> None:
+    """A few hours: only where the meter's own measurements are missing then."""
+    hours = [hour for hour in range(48) if hour not in missing]
+    daily = chained(
+        readings({"ts": [START + timedelta(hours=hour) for hour in hours], "volume_m3": [1.0] * len(hours)})
+    )
+
+    found = judged(daily, gaps=not_received(9.5, 14.5))
+
+    assert expected == ("communication" in found)
+    assert {"communication"} >= set(found)

@@ -1,0 +1,167 @@
+"""``spool/daemon.json``: what a running daemon tells ``metriage status`` beside the account.
+
+Replaced as a whole every few seconds, without sync: it is worth nothing once the daemon is gone. Its age is told by the
+monotonic clock, which all processes of a machine share and which does not jump.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+import structlog
+
+from ingest.vitals import BrokerVitals, DaemonVitals
+
+FILE = "daemon.json"
+
+_EVERY_S = 5.0
+_STALE_S = 30.0
+
+log = structlog.get_logger(__name__)
+
+
+class BrokerReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One broker of the running daemon; ages in seconds."""
+
+    broker: str
+    source: str
+    connected: bool
+    protocol: str | None = None
+    refusal: str | None = None
+    messages: int = 0
+    last_message_at: float | None = None
+    idle_s: float = 0.0
+    silent: bool = False
+    holding: str | None = None
+    oldest_unacknowledged_s: float = 0.0
+    connections: int = 0
+    sessions_lost: int = 0
+    resubscriptions: int = 0
+
+
+class WriterReport(msgspec.Struct, frozen=True, kw_only=True):
+    """The lake writer of the running daemon."""
+
+    alive: bool
+    restarts: int = 0
+    failure: str | None = None
+    commits: int = 0
+    last_commit_at: float | None = None
+    lag_s: float = 0.0
+
+
+class DaemonReport(msgspec.Struct, frozen=True, kw_only=True):
+    """What stands in the file."""
+
+    pid: int
+    started_at: float
+    monotonic_s: float
+    holding: str | None
+    brokers: list[BrokerReport]
+    writer: WriterReport
+
+
+class VitalsFile(AbstractContextManager["VitalsFile"]):
+    """The file, written by the daemon.
+
+    Parameters
+    ----------
+    folder : Path
+        The ``spool/`` folder of a site.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
+        self._started_at = time.time()
+        self._written_s = -_EVERY_S
+        self._failed = False
+
+    def write(self, vitals: DaemonVitals) -> None:
+        """Write what is known, if it is time to."""
+        now = time.monotonic()
+        if now - self._written_s < _EVERY_S:
+            return
+        self._written_s = now
+        part = self._file.with_suffix(".json.part")
+        try:
+            part.write_bytes(msgspec.json.encode(self._report(vitals)))
+            part.replace(self._file)
+            self._failed = False
+        except OSError as error:  # a full disk: `status` looks at the disk itself
+            if not self._failed:
+                log.warning("daemon.json is not written, `metriage status` knows less", error=str(error))
+            self._failed = True
+
+    def _report(self, vitals: DaemonVitals) -> DaemonReport:
+        writer = vitals.writer
+        return DaemonReport(
+            pid=os.getpid(),
+            started_at=self._started_at,
+            monotonic_s=time.monotonic(),
+            holding=vitals.spool.full,
+            brokers=[_broker(broker, vitals) for broker in vitals.brokers],
+            writer=WriterReport(
+                alive=writer.alive,
+                restarts=writer.restarts,
+                failure=writer.failure,
+                commits=writer.commits,
+                last_commit_at=writer.last_commit_at,
+                lag_s=vitals.spool.lag_s,
+            ),
+        )
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._file.unlink(missing_ok=True)
+
+
+def _broker(broker: BrokerVitals, vitals: DaemonVitals) -> BrokerReport:
+    return BrokerReport(
+        broker=broker.broker,
+        source=broker.source,
+        connected=broker.connected,
+        protocol=broker.protocol,
+        refusal=broker.refusal,
+        messages=broker.messages,
+        last_message_at=broker.last_message_at,
+        idle_s=vitals.idle_s.get(broker.broker, 0.0),
+        silent=broker.silent,
+        holding=broker.holding,
+        oldest_unacknowledged_s=vitals.unacknowledged_s.get(broker.broker, 0.0),
+        connections=broker.connections,
+        sessions_lost=broker.sessions_lost,
+        resubscriptions=broker.resubscriptions,
+    )
+
+
+def read_report(folder: Path) -> DaemonReport | None:
+    """Return what the running daemon told last; None where none runs, or where it has told nothing for a while."""
+    try:
+        report = msgspec.json.decode((folder / FILE).read_bytes(), type=DaemonReport)
+    except (OSError, msgspec.DecodeError):
+        return None
+    age_s = time.monotonic() - report.monotonic_s
+    return report if 0 <= age_s <= _STALE_S and _runs(report.pid) else None
+
+
+def _runs(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except PermissionError:  # it runs as somebody else
+        return True
+    except (ProcessLookupError, OverflowError):
+        return False
+    return pid > 0
+
+
+def as_plain(report: DaemonReport) -> dict[str, Any]:
+    """Return a report for JSON."""
+    plain: dict[str, Any] = msgspec.to_builtins(report)
+    return plain
