@@ -60,12 +60,12 @@ class Tally:
     conflicts: int = 0
     sources: dict[str, tuple[int | None, int]] = field(default_factory=dict)
 
-    def see(self, source: str, received_at: int | None) -> None:
-        """Count a message of a source."""
+    def see(self, source: str, received_at: int | None, messages: int = 1) -> None:
+        """Count messages of a source, the newest of which was received then."""
         last, count = self.sources.get(source, (None, 0))
         if last is None or (received_at is not None and received_at > last):
             last = received_at
-        self.sources[source] = (last, count + 1)
+        self.sources[source] = (last, count + messages)
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):

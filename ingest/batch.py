@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import polars as pl
 
@@ -50,6 +51,10 @@ class Batch:
     quarantine: pl.DataFrame
 
 
+def _empty_columns() -> list[list[Any]]:
+    return [[] for _ in ROW_COLUMNS]
+
+
 @dataclass(slots=True)
 class BatchBuilder:
     """Collects decoded messages column by column, so that a large batch stays small in memory."""
@@ -60,6 +65,7 @@ class BatchBuilder:
     readings: int = 0
     tally: Tally = field(default_factory=Tally)
     _rows: list[Row] = field(default_factory=list)
+    _columns: list[list[Any]] = field(default_factory=_empty_columns)
     _positions: list[int] = field(default_factory=list)
     _received: list[int | None] = field(default_factory=list)
     _frames: list[pl.DataFrame] = field(default_factory=list)
@@ -72,26 +78,59 @@ class BatchBuilder:
 
     def add_rows(self, message: RawMessage, received_at: int | None, rows: list[Row]) -> None:
         """Take one message, of which nothing was refused."""
-        position = message.position
-        self.first = self.first or position
-        self.last = position
-        self.messages += 1
-        self.tally.see(message.channel.source, received_at)
         count = len(rows)
-        self.readings += count
+        self._note(message.position, 1, count, message.channel.source, received_at)
         self._rows += rows
         if count == 1:
-            self._positions.append(position)
+            self._positions.append(message.position)
             self._received.append(received_at)
         else:
-            self._positions += [position] * count
+            self._positions += [message.position] * count
             self._received += [received_at] * count
-        if len(self._rows) >= _CHUNK:
+        if len(self._positions) >= _CHUNK:
             self._pack()
 
+    def add_columns(self, first: int, source: str, received: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
+        """Take messages of one reading each, of which nothing was refused.
+
+        Parameters
+        ----------
+        first : int
+            Position of the first of them; the others follow without gaps.
+        source : str
+            Configured source name.
+        received : sequence of int
+            When each was received [µs since 1970 UTC].
+        columns : sequence of sequence
+            Their readings, in the order of :data:`ingest.message.ROW_COLUMNS`.
+        """
+        count = len(received)
+        self._note(first, count, count, source, max(received))
+        self._turn()
+        for column, values in zip(self._columns, columns, strict=True):
+            column.extend(values)
+        self._positions += range(first, first + count)
+        self._received += received
+        if len(self._positions) >= _CHUNK:
+            self._pack()
+
+    def _note(self, first: int, messages: int, readings: int, source: str, received_at: int | None) -> None:
+        self.first = self.first or first
+        self.last = first + messages - 1
+        self.messages += messages
+        self.readings += readings
+        self.tally.see(source, received_at, messages)
+
+    def _turn(self) -> None:
+        """Turn the rows that came one by one into columns."""
+        if self._rows:
+            for column, values in zip(self._columns, zip(*self._rows, strict=True), strict=True):
+                column.extend(values)
+            self._rows = []
+
     def _pack(self) -> None:
-        columns = zip(*self._rows, strict=True) if self._rows else (() for _ in ROW_COLUMNS)
-        frame = pl.DataFrame(dict(zip(ROW_COLUMNS, columns, strict=True)), schema=_ROW_SCHEMA)
+        self._turn()
+        frame = pl.DataFrame(dict(zip(ROW_COLUMNS, self._columns, strict=True)), schema=_ROW_SCHEMA)
         self._frames.append(
             frame.with_columns(
                 pl.col("ts").cast(TIME),
@@ -99,7 +138,7 @@ class BatchBuilder:
                 pl.Series("position", self._positions, pl.Int64),
             ).with_columns(event_date=pl.col("ts").dt.date())
         )
-        self._rows, self._positions, self._received = [], [], []
+        self._columns, self._positions, self._received = _empty_columns(), [], []
 
     def build(self) -> Batch:
         """Return the batch."""
@@ -193,16 +232,26 @@ def backwards_mask(readings: pl.DataFrame, registers: Collection[Register]) -> p
     """
     rows = _with_history(readings, registers)
     keys = ["meter_id", "source"]
+    ordered = rows.sort(keys, maintain_order=True)
+    same = (pl.col("meter_id") == pl.col("meter_id").shift()) & (pl.col("source") == pl.col("source").shift())
+    if ordered.select((same & (pl.col("ts") <= pl.col("ts").shift())).any()).item():
+        hits = _record_hits(rows, keys)
+    else:  # all came in the order of time, as most do: each is a record, and what is before it is the last record
+        lower = same & (pl.col("volume_m3") < pl.col("volume_m3").shift())
+        hits = ordered.filter(lower & pl.col("row").is_not_null())["row"]
+    mask = pl.Series([False]).new_from_index(0, readings.height)
+    return mask.scatter(hits, values=True) if hits.len() else mask
+
+
+def _record_hits(rows: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
+    """Return the ``row`` of readings that are newer than all before them of their `keys`, and have a lower register."""
     latest = pl.col("ts").cum_max().shift().over(keys)
     record = (pl.col("ts") > latest) | latest.is_null()
     rows = rows.with_columns(_record=record).with_columns(
         _before=pl.when("_record").then("volume_m3").forward_fill().shift().over(keys)
     )
-    hits = rows.filter(pl.col("row").is_not_null() & pl.col("_record") & (pl.col("volume_m3") < pl.col("_before")))[
-        "row"
-    ]
-    mask = pl.Series([False]).new_from_index(0, readings.height)
-    return mask.scatter(hits, values=True) if hits.len() else mask
+    lower = pl.col("_record") & (pl.col("volume_m3") < pl.col("_before"))
+    return rows.filter(pl.col("row").is_not_null() & lower)["row"]
 
 
 def newest_registers(readings: pl.DataFrame) -> list[Register]:

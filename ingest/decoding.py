@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -12,7 +12,7 @@ from ingest.decoders.delimited import DelimitedDecoder
 from ingest.decoders.native import NativeDecoder, SoundReadings
 from ingest.excerpt import excerpt
 from ingest.local_time import LocalClock, parse_time
-from ingest.message import TS, Channel, Decoded, RawMessage, Rejection, Row
+from ingest.message import TS, Channel, Decoded, RawMessage, RawRow, Rejection, Row
 from ingest.reading import check_meter_id, check_time, meter_id_of_topic
 from ingest.settings import CodecSettings
 from lake.errors import DecodingError
@@ -52,24 +52,32 @@ class MessageDecoder:
         self._now = now
         self._decoders: dict[Channel, Decoder] = {}
         self._envelope = msgspec.json.Decoder(_Envelope)
-        self._sound = SoundReadings()
+        self._sound = SoundReadings(max_message_bytes)
 
-    def sound_rows(self, messages: Iterable[RawMessage]) -> Iterator[list[Row] | None]:
-        """Yield the rows of each message in which everything is in order, None where :meth:`decode` must look at it.
+    def sound_columns(self, messages: Sequence[RawRow], channel: Channel) -> list[Sequence[Any]] | None:
+        """Return the readings of messages that hold one each, all of them in order, column by column.
 
-        The short way for what most messages are: native readings of a meter's own topic. :meth:`decode` gives the same
-        rows.
+        The short way for what most messages are: native readings of a meter's own topic.
+
+        Parameters
+        ----------
+        messages : sequence of (origin, received_at, payload)
+            As they came in.
+        channel : Channel
+            Where they came in.
+
+        Returns
+        -------
+        list of sequence or None
+            In the order of :data:`ingest.message.ROW_COLUMNS`, the same that :meth:`decode` gives one by one; None
+            where it must look at them.
         """
-        limit, rows = self._max_message_bytes, self._sound.rows
-        channel, short = None, False
-        for _, own_channel, topic, received_at, payload in messages:
-            if own_channel is not channel:
-                channel = own_channel
-                short = channel.codec == "native" and channel.transport == "mqtt" and not channel.enveloped
-            if not short or received_at is None or len(payload) > limit:
-                yield None
-            else:
-                yield rows(payload, topic, own_channel.source, received_at)
+        return self._sound.columns(messages, channel.source) if _short(channel) else None
+
+    def sound_rows(self, message: RawMessage) -> list[Row] | None:
+        """Return the rows of a message in which everything is in order, None where :meth:`decode` must look at it."""
+        _, channel, topic, received_at, payload = message
+        return self._sound.rows(payload, topic, channel.source, received_at) if _short(channel) else None
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what `message` holds; what cannot be decoded comes back as its rejection, nothing is raised."""
@@ -135,6 +143,10 @@ class MessageDecoder:
         if settings is None:
             raise DecodingError("unknown_codec", f"there is no [codecs.{channel.codec}] in the settings")
         return DelimitedDecoder(settings, channel.header or None)
+
+
+def _short(channel: Channel) -> bool:
+    return channel.codec == "native" and channel.transport == "mqtt" and not channel.enveloped
 
 
 def _known_meter(topic: str | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-RawRow = tuple[str, int | None, bytes]
+from ingest.message import RawRow
 
 NOT_UTF_8 = "(topic is not UTF-8)"  # forbidden by MQTT, but not every broker checks
 

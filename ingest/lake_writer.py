@@ -19,7 +19,8 @@ import random
 import time
 import uuid
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -31,17 +32,15 @@ from deltalake.transaction import AddAction
 from ingest.account import Plan, State, Tally
 from ingest.batch import (
     Batch,
-    BatchBuilder,
     count_outcomes,
     error_code_rows,
     flag,
     newest_registers,
 )
-from ingest.decoding import MessageDecoder
+from ingest.collecting import Collector
 from ingest.duplicates import DuplicateIndex
 from ingest.gap import Gap
 from ingest.local_time import LocalClock
-from ingest.message import RawMessage
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
 from ingest.vendor_profile import VendorProfile, shipped_profile
@@ -51,12 +50,20 @@ from lake.schemas import ERROR_CODES, GAPS, QUARANTINE, READINGS, TABLES, TIME, 
 from lake.storage import check_conditional_put, open_storage
 from lake.tables import Lake, Position
 
-_CHUNK = 10_000
-_MOST_READINGS = 400_000  # of one batch: messages may expand to thousands of readings each
+_PREPARE = 10_000  # messages decoded ahead at once
 _CONFLICT_TRIES = 50
 _LONGEST_PAUSE_S = 2.0
 
 log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class _Opened:
+    """A batch on its way: what is decoded of it, and what an earlier attempt decided and did."""
+
+    collector: Collector
+    begun: Plan | None
+    done: bool
 
 
 class LakeWriter:
@@ -74,7 +81,8 @@ class LakeWriter:
         site = Path(settings.site)
         self._settings = settings
         self._clock = now or (lambda: time.time_ns() // 1000)
-        self._moment = 0  # one batch is decoded at one time, so that it can be decoded again to the same rows
+        self._opened: _Opened | None = None
+        self._moment = 0  # at which the batch was decoded
         self._lake = Lake(open_storage(settings.lake, site))
         self._duplicates = DuplicateIndex(self._lake)
         self._checked = False
@@ -96,9 +104,6 @@ class LakeWriter:
         """Close the databases."""
         self._spool.close()
         self._state.close()
-
-    def _now(self) -> int:
-        return self._moment
 
     def pending(self) -> int:
         """Return how many messages wait."""
@@ -127,6 +132,38 @@ class LakeWriter:
         self._gap = last
         return len(fresh)
 
+    def prepare(self) -> bool:
+        """Decode what waits for the next batch, a little at a time; return whether there may be more.
+
+        Nothing of it is in the lake before :meth:`step`, which then has less to do.
+
+        Raises
+        ------
+        LakeError, SpoolError
+            It can be tried again.
+        """
+        if self._opened is None:
+            if not self.pending():
+                return False
+            self._opened = self._open()
+        if self._opened.begun is not None:
+            return False  # it is complete as it is
+        return self._opened.collector.collect(_PREPARE) >= _PREPARE
+
+    def _open(self) -> _Opened:
+        """Return the next batch, still empty."""
+        after = self._state.position()
+        begun, done = self._begun(after)
+        collector = Collector(
+            self._spool,
+            self._settings,
+            after=after,
+            clock=LocalClock(self._state.clock_state()),
+            moment=self._clock() if begun is None else begun.now,
+            until=None if begun is None else begun.last,
+        )
+        return _Opened(collector, begun, done)
+
     def step(self) -> int:
         """Bring the next messages into the lake, as many as make one batch.
 
@@ -142,12 +179,12 @@ class LakeWriter:
         """
         self._check()
         self.move_gaps()
-        after = self._state.position()
         received = self._spool.last_position()
-        begun, done = self._begun(after)
-        self._moment = self._clock() if begun is None else begun.now
-        clock = LocalClock(self._state.clock_state())
-        builder = self._collect(after, clock, until=None if begun is None else begun.last)
+        opened = self._opened or self._open()
+        self._opened = None  # after a failure the batch is decoded anew
+        after, begun, done, builder = opened.collector.after, opened.begun, opened.done, opened.collector.builder
+        self._moment = opened.collector.moment
+        opened.collector.collect()
         if builder.last == 0:
             if received <= after:
                 return 0
@@ -157,7 +194,7 @@ class LakeWriter:
         plan = begun if begun is not None and done else self._store(batch, builder.tally, after)
         self._finish(batch, plan, after)
         reach("writer.tables_done")
-        self._state.complete(batch.last, plan.tally, clock.state, newest_registers(self._newer(batch)))
+        self._state.complete(batch.last, plan.tally, opened.collector.clock.state, newest_registers(self._newer(batch)))
         reach("writer.accounted")
         return batch.last - after
 
@@ -206,32 +243,6 @@ class LakeWriter:
 
     def _registers(self, batch: Batch) -> list[tuple[str, str, int, float]]:
         return self._state.registers(batch.readings["meter_id"].unique().to_list())
-
-    def _collect(self, after: int, clock: LocalClock, until: int | None) -> BatchBuilder:
-        ingest = self._settings.ingest
-        decoder = MessageDecoder(self._settings.codecs, ingest.max_message_bytes, clock, self._now)
-        builder = BatchBuilder()
-        wanted = ingest.commit_messages if until is None else until - after
-        size = 0
-        position = after
-        while position - after < wanted:
-            limit = min(_CHUNK, wanted - (position - after))
-            messages = self._spool.read(position, limit=limit, limit_bytes=ingest.commit_bytes)
-            if until is not None:  # where some are missing, more behind them are read
-                messages = [message for message in messages if message.position <= until]
-            if not messages:
-                break
-            _check_gapless(position, messages)
-            for message, rows in zip(messages, decoder.sound_rows(messages), strict=True):
-                if rows is None:
-                    builder.add(message, decoder.decode(message))
-                else:
-                    builder.add_rows(message, message.received_at, rows)
-                size += len(message.payload)
-                if until is None and (size >= ingest.commit_bytes or builder.readings >= _MOST_READINGS):
-                    return builder
-            position = messages[-1].position
-        return builder
 
     def _store(self, batch: Batch, tally: Tally, after: int) -> Plan:
         """Commit the readings of `batch` that are new, and return what was decided."""
@@ -337,13 +348,6 @@ class LakeWriter:
 
     def _profile_of(self, _meter_id: str) -> VendorProfile:
         return shipped_profile("generic")
-
-
-def _check_gapless(after: int, messages: Sequence[RawMessage]) -> None:
-    """Say so when acknowledged messages are gone; nothing of ours removes them, so somebody else did."""
-    missing = messages[-1].position - after - len(messages)
-    if missing:
-        log.error("messages are missing in the spool", after=after, until=messages[-1].position, missing=missing)
 
 
 def _metadata(batch: Batch) -> dict[str, str]:

@@ -16,6 +16,8 @@ TS = ROW_COLUMNS.index("ts")
 
 Row = tuple[Any, ...]
 
+RawRow = tuple[str, int | None, bytes]  # origin, received_at, payload of a message
+
 
 @dataclass(frozen=True, slots=True)
 class Channel:
@@ -64,6 +66,28 @@ class RawMessage(NamedTuple):
     origin: str
     received_at: int | None
     payload: bytes
+
+
+class RawGroup(NamedTuple):
+    """Messages of one channel that were received together.
+
+    Parameters
+    ----------
+    first : int
+        Place of the first in the spool; the others follow it without gaps.
+    channel : Channel
+        Where they came in.
+    rows : list of (origin, received_at, payload)
+        As in :class:`RawMessage`.
+    """
+
+    first: int
+    channel: Channel
+    rows: list[RawRow]
+
+    def messages(self) -> list[RawMessage]:
+        """Return the messages one by one."""
+        return [RawMessage(position, self.channel, *row) for position, row in enumerate(self.rows, self.first)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import msgspec
 
 from ingest.gap import Gap
-from ingest.message import Channel, RawMessage
+from ingest.message import Channel, RawGroup, RawMessage, RawRow
 from lake.durability import sync_path
 from lake.errors import SpoolError
 from lake.failpoints import reach
@@ -51,7 +51,7 @@ CREATE TABLE IF NOT EXISTS session (broker TEXT PRIMARY KEY, seen_at INTEGER NOT
 
 
 _pack = msgspec.msgpack.Encoder().encode
-_unpack = msgspec.msgpack.Decoder(list[tuple[str, int | None, bytes]]).decode
+_unpack = msgspec.msgpack.Decoder(list[RawRow]).decode
 
 
 def connect(file: Path, *, read_only: bool) -> sqlite3.Connection:
@@ -120,7 +120,7 @@ class Spool(AbstractContextManager["Spool"]):
         # and another process that closes its connection then deletes the log we are writing to.
         sync_path(self.folder)
 
-    def append(self, channel: Channel, messages: Iterable[tuple[str, int | None, bytes]]) -> int:
+    def append(self, channel: Channel, messages: Iterable[RawRow]) -> int:
         """Store one group of messages; they are on the disk when this returns.
 
         Parameters
@@ -143,7 +143,7 @@ class Spool(AbstractContextManager["Spool"]):
         with self._lock:
             return self._append(channel, messages)
 
-    def _append(self, channel: Channel, messages: Iterable[tuple[str, int | None, bytes]]) -> int:
+    def _append(self, channel: Channel, messages: Iterable[RawRow]) -> int:
         rows = messages if isinstance(messages, list) else list(messages)
         if not rows:
             return self.last_position()
@@ -186,7 +186,12 @@ class Spool(AbstractContextManager["Spool"]):
         return self._query(self._last)
 
     def read(self, after: int, *, limit: int, limit_bytes: int) -> Sequence[RawMessage]:
-        """Return the next messages in order.
+        """Return the next messages in order; the parameters are those of :meth:`read_groups`."""
+        groups = self.read_groups(after, limit=limit, limit_bytes=limit_bytes)
+        return [message for group in groups for message in group.messages()]
+
+    def read_groups(self, after: int, *, limit: int, limit_bytes: int) -> Sequence[RawGroup]:
+        """Return the next messages in order, as they were received together.
 
         Parameters
         ----------
@@ -196,26 +201,26 @@ class Spool(AbstractContextManager["Spool"]):
             At most so many messages, and about so many bytes of payload, but at least one message.
         """
 
-        def fetch() -> list[RawMessage]:
+        def fetch() -> list[RawGroup]:
             cursor = self._connection.execute(
                 "SELECT first, channel, messages FROM message_group WHERE last > ? ORDER BY last", (after,)
             )
-            found: list[RawMessage] = []
-            size = 0
+            groups: list[RawGroup] = []
+            count = size = 0
             for first, number, packed in cursor:
                 channel = self._definition(number)
                 skipped = max(0, after + 1 - first)
-                rows = _unpack(packed)[skipped : skipped + limit - len(found)]
+                rows = _unpack(packed)[skipped : skipped + limit - count]
                 size += len(packed)
                 if size > limit_bytes:  # only now is it worth to look where
                     rows = _within(rows, limit_bytes - size + len(packed))
                     size = limit_bytes
-                start = first + skipped
-                found += [RawMessage(position, channel, *row) for position, row in enumerate(rows, start)]
-                if len(found) >= limit or size >= limit_bytes:
+                groups.append(RawGroup(first + skipped, channel, rows))
+                count += len(rows)
+                if count >= limit or size >= limit_bytes:
                     break
             cursor.close()
-            return found
+            return groups
 
         return self._query(fetch)
 
@@ -357,7 +362,7 @@ class Spool(AbstractContextManager["Spool"]):
         self.close()
 
 
-def _within(rows: list[tuple[str, int | None, bytes]], room: int) -> list[tuple[str, int | None, bytes]]:
+def _within(rows: list[RawRow], room: int) -> list[RawRow]:
     """Return the first of `rows`, until their payloads make up `room` bytes."""
     for count, (_, _, payload) in enumerate(rows, start=1):
         room -= len(payload)

@@ -224,6 +224,9 @@ class Subscriber:
                 topic=topic,
                 reason=why,
             )
+        if len(refused) < len(self._settings.topics):
+            # From here on the broker keeps for us what we miss; before the first time it does not.
+            log.info("broker subscribed", broker=self._name)
         self._vitals.refusal = f"topic filter refused: {', '.join(refused)}" if refused else None
 
     def _on_publish(

@@ -147,13 +147,15 @@ class WriterLoop:
         self._retry_at = 0.0
         self._retry_s = 1.0
         self._failing = False
+        self._more = False  # whether more waits to be decoded ahead
 
     def run(self, commands: Commands) -> None:
         """Work until the commands end."""
         draining = False
         while not commands.ended:
             failed = time.monotonic() < self._retry_at
-            draining = "drain" in commands.wait(0 if draining and not failed else _POLL_S) or draining
+            at_once = (draining or self._more) and not failed
+            draining = "drain" in commands.wait(0 if at_once else _POLL_S) or draining
             if time.monotonic() < self._retry_at:
                 continue
             try:
@@ -174,11 +176,14 @@ class WriterLoop:
         pending = self._writer.pending()
         if not pending:
             self._writer.move_gaps()  # a batch takes them along
+        self._more = False
         if pending and (draining or self._due(pending)):
             self._step()
             self._retry_s = 1.0
             pending = self._writer.pending()
             self._waiting_since = time.monotonic() if pending else None
+        elif pending:
+            self._more = self._writer.prepare()
         if draining and not pending:
             tell("drained")
             return False

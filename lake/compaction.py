@@ -16,9 +16,11 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import Any
 from urllib.parse import unquote
 
+import msgspec
 import polars as pl
 import structlog
 from deltalake import CommitProperties, DeltaTable
@@ -57,6 +59,8 @@ _OPEN_DAYS = 2  # days up to today that are still being written
 _FULL = 0.5  # share of the largest size from which a file is left alone
 _COMMIT_TRIES = 100
 _LOG_KEPT = "delta.logRetentionDuration"
+_SEEN_BEFORE_S = 3600.0  # by a clock that nobody sets, between noticing an old file and removing it
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 log = structlog.get_logger(__name__)
 
@@ -138,6 +142,21 @@ class DataFile:
         return None if self.partition is None else date.fromisoformat(self.partition)
 
 
+class Steady(msgspec.Struct, frozen=True):
+    """A moment by a clock that nobody can set.
+
+    Parameters
+    ----------
+    boot : str
+        Which start of the machine is meant.
+    seconds : float
+        Time since then, sleep included [s].
+    """
+
+    boot: str
+    seconds: float
+
+
 @dataclass(slots=True)
 class _Rewrite:
     """What came of writing the rows of some files again."""
@@ -160,16 +179,25 @@ class Compaction:
         Under this name the removed rows are counted, in the log of each table itself: see :func:`upkeep_counters`.
     now : callable, optional
         The clock (UTC).
+    steady : callable, optional
+        The time since the machine was started, and an identification of that start.
     """
 
     def __init__(
-        self, lake: Lake, settings: CompactSettings, *, actor: str, now: Callable[[], datetime] | None = None
+        self,
+        lake: Lake,
+        settings: CompactSettings,
+        *,
+        actor: str,
+        now: Callable[[], datetime] | None = None,
+        steady: Callable[[], Steady] | None = None,
     ) -> None:
         self._lake = lake
         self._storage = lake.storage
         self._settings = settings
         self._actor = actor
         self._now = now or (lambda: datetime.now(UTC))
+        self._steady = steady or _steady
 
     def run(self, *, dry_run: bool = False, progress: Callable[[TableUpkeep], None] | None = None) -> list[TableUpkeep]:
         """Look after every table that exists.
@@ -452,7 +480,8 @@ class Compaction:
         """Remove data files that no version of the last `vacuum_after_s` names; return how many, and their bytes.
 
         A file that a writer is about to commit, and one that a reader of an older version may still open, is younger,
-        or was removed from the log later than that.
+        or was removed from the log later than that. A clock that jumps ahead makes such files look old, so that one is
+        removed only when an earlier run has found it old as well, an hour before by the time since the machine's start.
         """
         before = datetime.now(UTC) - timedelta(seconds=self._settings.vacuum_after_s)
         found = [
@@ -463,11 +492,31 @@ class Compaction:
         # Looked at after the listing: what is committed in between is younger than the limit anyway.
         named = {unquote(file.path) for file in live_files(self._lake.snapshot(table), table)}
         named |= self._removed_since(table, before)
-        old = [file for file in found if file.path.partition("/")[2] not in named]
-        if old and not dry_run:
-            reach("compact.vacuuming")
-            self._storage.delete(file.path for file in old)
+        unnamed = [file for file in found if file.path.partition("/")[2] not in named]
+        now, seen = self._steady(), self._seen_old(table)
+        since = {file.path: _first_seen(seen.get(file.path), now) for file in unnamed}
+        old = [file for file in unnamed if now.seconds - since[file.path].seconds >= _SEEN_BEFORE_S]
+        if not dry_run:
+            if old:
+                reach("compact.vacuuming")
+                self._storage.delete(file.path for file in old)
+            gone = {file.path for file in old}
+            self._note_old(table, seen, {path: first for path, first in since.items() if path not in gone})
         return len(old), sum(file.size for file in old)
+
+    def _seen_old(self, table: TableSchema) -> dict[str, Steady]:
+        """Return the files that an earlier run found old, and when."""
+        try:
+            return msgspec.json.decode(self._storage.read(_old_files(table)) or b"{}", type=dict[str, Steady])
+        except msgspec.DecodeError:  # not ours, or cut short: they are noticed anew
+            return {}
+
+    def _note_old(self, table: TableSchema, seen: Mapping[str, Steady], now_seen: Mapping[str, Steady]) -> None:
+        """Keep for the next run which files are old; what is lost on the way only lets them stay longer."""
+        if now_seen != seen:
+            self._storage.delete([_old_files(table)])
+        if now_seen and now_seen != seen:
+            self._storage.create(_old_files(table), msgspec.json.encode(now_seen))
 
     def _removed_since(self, table: TableSchema, moment: datetime) -> set[str]:
         """Return the files that left the log after `moment`; the log keeps its entries at least as long."""
@@ -481,6 +530,22 @@ class Compaction:
                 if action is not None and action.get("deletionTimestamp", limit) >= limit:
                     names.add(unquote(action["path"]))
         return names
+
+
+def _steady() -> Steady:
+    boot = _BOOT_ID.read_text(encoding="ascii").strip() if _BOOT_ID.exists() else ""
+    return Steady(boot, time.clock_gettime(time.CLOCK_BOOTTIME) if boot else time.monotonic())
+
+
+def _first_seen(known: Steady | None, now: Steady) -> Steady:
+    """Return since when a file is known to be old: since now, where another machine or an earlier start says more."""
+    if known is None or known.boot != now.boot or known.seconds > now.seconds:
+        return now
+    return known
+
+
+def _old_files(table: TableSchema) -> str:
+    return f"_metriage/old-{table.name}.json"
 
 
 class _Parts:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -27,6 +28,7 @@ from metriage.site import Site
 _CHUNK = 2_000
 _CHUNK_BYTES = 8_000_000
 _COUNT_FILE = "counted.json"
+_SQLITE_BYTES = 100_000  # its index of the log and the log itself, where nobody has them open
 _WORTH_KEEPING = 20_000  # messages; fewer are decoded again quickly
 
 Progress = Callable[[int, int], None]
@@ -50,6 +52,28 @@ def account(site: Site, progress: Progress | None = None) -> dict[str, Any]:
     SpoolError
         The spool cannot be read.
     """
+    try:
+        return _account(site, progress)
+    except SpoolError as error:
+        raise _explained(error, site.folder / "spool") from error
+
+
+def _explained(error: SpoolError, folder: Path) -> SpoolError:
+    """Say what is the matter on a disk that is full to the last byte; SQLite calls it a disk I/O error."""
+    try:
+        free = shutil.disk_usage(folder).free
+    except OSError:
+        return error
+    if free >= _SQLITE_BYTES:
+        return error
+    return SpoolError(
+        f"what was received cannot be counted: {free} bytes are free on the disk of {folder}, and SQLite needs some "
+        f"{_SQLITE_BYTES // 1000} kB beside the spool to read it; make room. What is in the spool is safe, and nothing "
+        f"that does not fit is acknowledged ({error})"
+    )
+
+
+def _account(site: Site, progress: Progress | None) -> dict[str, Any]:
     folder = site.folder / "spool"
     if SPOOL not in _files(folder):
         return _shape(Tally(), 0, 0, None)
@@ -190,8 +214,7 @@ class _ReadingCounter:
                 continue
             if not messages:
                 break
-            for message, rows in zip(messages, self._decoder.sound_rows(messages), strict=True):
-                readings += len(rows) if rows is not None else self._readings_of(message)
+            readings += sum(map(self._readings_of, messages))
             position = messages[-1].position
             self._progress(position - start, last - start)
         if position - start >= _WORTH_KEEPING:
@@ -199,6 +222,9 @@ class _ReadingCounter:
         return readings
 
     def _readings_of(self, message: RawMessage) -> int:
+        rows = self._decoder.sound_rows(message)
+        if rows is not None:
+            return len(rows)
         decoded = self._decoder.decode(message)
         return len(decoded.rows) + len(decoded.rejections)
 

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ingest.log_format import configure_logging
-from lake.errors import SettingsError, UsageError
+from lake.errors import SettingsError, SpoolError, UsageError
 from metriage import __version__, labels
-from metriage.labels import word
+from metriage.labels import printable, word
 from metriage.options import (
     INCOMPLETE,
     AsOf,
@@ -68,15 +68,24 @@ def init(folder: Annotated[Path, typer.Argument(metavar="DIR", help="Folder to m
 
 @app.command()
 @reporting
-def status(folder: Dir = Path(), as_json: Json = False) -> None:
+def status(folder: Dir = Path(), as_json: Json = False) -> int:
     """Show what became of every message and reading."""
     from metriage.accounts import account  # noqa: PLC0415 - keeps the daemon small
-    from metriage.console import counting_progress, print_account  # noqa: PLC0415
+    from metriage.console import counting_progress, print_account, print_overview  # noqa: PLC0415
     from metriage.overview import overview  # noqa: PLC0415
 
     site = open_site(folder)
-    with counting_progress() as progress:
-        document = account(site, progress)
+    try:
+        with counting_progress() as progress:
+            document = account(site, progress)
+    except SpoolError as error:  # what stands beside the account often tells why
+        typer.echo(f"metriage: {printable(str(error))}", err=True)
+        document = {"error": str(error)} | overview(site, ())
+        if as_json:
+            emit(document)
+        else:
+            print_overview(document)
+        return error.exit_code
     document |= overview(site, document["quarantine"])
     try:
         site.settings  # noqa: B018 - the account can be read with wrong settings, but nothing else would run
@@ -86,6 +95,7 @@ def status(folder: Dir = Path(), as_json: Json = False) -> None:
         emit(document)
     else:
         print_account(document)
+    return 0
 
 
 @app.command()

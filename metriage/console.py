@@ -64,7 +64,7 @@ def print_account(document: dict[str, Any]) -> None:
         verb = "waits" if waiting["messages"] == 1 else "wait"
         say(f"spool: {counted(waiting['messages'], 'message')} {verb} for the lake{age}")
     if "daemon" in document:
-        _print_overview(document)
+        print_overview(document)
 
 
 def counted(count: int, noun: str) -> str:
@@ -98,7 +98,7 @@ def _print_refused(document: dict[str, Any]) -> None:
                 f"{cell(example['detail'])}", indent=2)  # fmt: skip
 
 
-def _print_overview(document: dict[str, Any]) -> None:
+def print_overview(document: dict[str, Any]) -> None:
     """Print what stands beside the account: short, and what is wrong first."""
     if document["holding"]:
         say(f"ACKNOWLEDGING IS STOPPED because {cell(document['holding'])}; nothing is lost, the broker keeps it")

@@ -189,7 +189,7 @@ def _replay(site: Site, port: int) -> int:
     columns = (TextColumn("{task.description:<28}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=console) as bar, _daemon(site) as daemon:
         log = site.folder / "daemon.log"
-        _wait(daemon, lambda: log.read_text(encoding="utf-8").count("broker connected") == 3, "daemon connected")
+        _wait(daemon, lambda: log.read_text(encoding="utf-8").count("broker subscribed") == 3, "daemon subscribed")
         published = bar.add_task("published over MQTT", total=len(messages))
         stored = bar.add_task("in the lake", total=len(messages))
         with _publisher(port) as publish:

@@ -28,11 +28,11 @@ _BUILT = datetime(2026, 11, 1, tzinfo=UTC)  # a clock before this release is wro
 
 # What no client can see of a broker, in the words of each; docs/operations.md explains them.
 _OTHER_BROKERS = (
-    "the same elsewhere: EMQX mqtt.session_expiry_interval, mqtt.max_mqueue_len = infinity, mqtt.mqueue_store_qos0, "
-    "mqtt.max_inflight, durable_sessions.enable; HiveMQ mqtt.session-expiry.max-interval, "
-    "mqtt.queued-messages.max-queue-size with strategy discard, persistence mode file; VerneMQ "
-    "persistent_client_expiration, max_online_messages and max_offline_messages = -1, max_inflight_messages; "
-    "any: the message size limit (message_size_limit, mqtt.max_packet_size)"
+    "the same elsewhere: EMQX durable_sessions.enable, mqtt.max_mqueue_len = infinity, mqtt.max_inflight, "
+    "mqtt.session_expiry_interval (MQTT 3.1.1); HiveMQ <session-expiry><max-interval>, "
+    "<queued-messages><max-queue-size>, <persistence><mode>file; VerneMQ persistent_client_expiration, "
+    "max_online_messages and max_offline_messages = -1, max_inflight_messages (MQTT 3.1.1); any: the message size "
+    "limit (EMQX mqtt.max_packet_size, HiveMQ <packets><max-packet-size>, VerneMQ max_message_size)"
 )
 
 
@@ -99,24 +99,27 @@ def _clock() -> Iterator[Check]:
 
 
 def _disk(site: Site) -> Iterator[Check]:
-    lake = [] if "://" in site.settings.lake.url else [site.folder / site.settings.lake.url]
-    for folder in (site.folder / "spool", *lake):
+    lake = site.lake_folder
+    places = {"spool": site.folder / "spool"} | ({} if lake is None else {"lake": lake})
+    for name, folder in places.items():
+        subject = f"disk {name}/" if folder == site.folder / name else f"disk of the {name}, {folder}"
         try:
-            folder.mkdir(exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             free = shutil.disk_usage(folder).free
             seconds = _sync_time(folder)
         except OSError as error:
-            yield Check(
-                "problem", f"disk {folder.name}/", f"cannot be written: {error.strerror or error}; see {folder}"
-            )
+            yield Check("problem", subject, f"cannot be written: {error.strerror or error}; see {folder}")
             continue
         level: Level = "ok"
         text = f"{free / 1e9:.1f} GB free, one fsync takes {seconds * 1000:.1f} ms"
         if free < site.settings.ingest.min_free_bytes:
-            level, text = "problem", f"{text}: below ingest.min_free_bytes, acknowledging is stopped; make room"
+            level = "problem"
+            stopped = folder.stat().st_dev == (site.folder / "spool").stat().st_dev
+            effect = "acknowledging is stopped" if stopped else "when it is full, the spool grows instead"
+            text = f"{text}: below ingest.min_free_bytes, {effect}; make room"
         elif seconds > _SLOW_SYNC_S:
             level, text = "warning", f"{text}: slow, it limits how fast messages can be acknowledged"
-        yield Check(level, f"disk {folder.name}/", text)
+        yield Check(level, subject, text)
 
 
 def _sync_time(folder: Path) -> float:

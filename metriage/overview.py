@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote
@@ -22,7 +23,7 @@ from ingest.account import State
 from ingest.spool import FILE as SPOOL
 from ingest.spool import Spool
 from ingest.vitals_file import as_plain, read_report
-from lake.errors import MetriageError, SpoolError
+from lake.errors import MetriageError, SettingsError, SpoolError
 from lake.schemas import GAPS, QUARANTINE, TABLES
 from lake.tables import Lake
 from metriage.site import Site
@@ -88,10 +89,14 @@ def _full(site: Site) -> str | None:
 
 
 def _disks(site: Site) -> Iterator[dict[str, Any]]:
-    for name in ("spool", "lake"):
+    folders = {"spool": site.folder / "spool"}
+    with suppress(SettingsError):  # wrong settings do not tell where the lake is: the command says so itself
+        if site.lake_folder is not None:
+            folders["lake"] = site.lake_folder
+    for name, folder in folders.items():
         try:
-            usage = shutil.disk_usage(site.folder / name)
-        except OSError:  # not made yet, or the lake lies elsewhere
+            usage = shutil.disk_usage(folder)
+        except OSError:  # not made yet
             continue
         yield {"folder": name, "free_bytes": usage.free, "size_bytes": usage.total}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -62,6 +62,12 @@ class Site:
         return Lake(open_storage(self.settings.lake, self.folder))
 
     @property
+    def lake_folder(self) -> Path | None:
+        """The folder of the lake, None where it lies in an object store."""
+        url = self.settings.lake.url
+        return None if "://" in url else self.folder / url
+
+    @property
     def reports(self) -> Path:
         """Pictures and reports."""
         return self.folder / "reports"
@@ -89,9 +95,9 @@ class Site:
                 stream.seek(0)
                 holder = stream.read().strip() or "another process"
                 raise SiteLockedError(f"{self.folder} is in use by {holder}; stop that first") from error
-            stream.truncate(0)
-            stream.write(f"process {os.getpid()} ({name})")
-            stream.flush()
+            with suppress(OSError):  # a full disk: the note only tells others who holds the lock
+                os.ftruncate(stream.fileno(), 0)
+                os.write(stream.fileno(), f"process {os.getpid()} ({name})".encode())
             yield
 
 

@@ -172,8 +172,8 @@ class Daemon(contextlib.AbstractContextManager["Daemon"]):
             return stream.read().decode(errors="replace")
 
     def wait_connected(self) -> None:
-        """Wait until it has a broker."""
-        wait_until(lambda: self.said("broker connected"), "the daemon to connect")
+        """Wait until a broker has its subscription: what is published before the first one, the broker forgets."""
+        wait_until(lambda: self.said("broker subscribed"), "the daemon to subscribe")
 
     def said(self, text: str) -> bool:
         """Tell whether it logged `text` since its last start; raise when it has died."""

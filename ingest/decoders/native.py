@@ -7,7 +7,8 @@ not entirely in order, or not of the common form, to the first. Both give the sa
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from operator import le
 from typing import Annotated, Any, Literal
 
 import msgspec
@@ -16,7 +17,7 @@ from msgspec import Meta
 from ingest.decoders import Context
 from ingest.excerpt import excerpt
 from ingest.local_time import DAY, EARLIEST, parse_time
-from ingest.message import ROW_COLUMNS, Decoded, Rejection, Row
+from ingest.message import ROW_COLUMNS, TS, Decoded, RawRow, Rejection, Row
 from ingest.reading import (
     INT64,
     LARGEST,
@@ -174,6 +175,8 @@ _Reading: Any = msgspec.defstruct(
     forbid_unknown_fields=True,
     gc=False,
 )
+_METER = ROW_COLUMNS.index("meter_id")
+_CODES = ROW_COLUMNS.index("error_codes")
 _FIRST_VALUE = ROW_COLUMNS.index("volume_m3")
 _AFTER_VALUES = ROW_COLUMNS.index("error_codes") + 1
 _NO_VALUES = (None,) * (_AFTER_VALUES - _FIRST_VALUE)
@@ -182,13 +185,20 @@ _MOST_TOPICS = 50_000
 
 
 class SoundReadings:
-    """Reads payloads that hold one reading, perhaps with a profile, of known fields that are all in order."""
+    """Reads payloads that hold one reading, perhaps with a profile, of known fields that are all in order.
 
-    def __init__(self) -> None:
+    Parameters
+    ----------
+    largest : int
+        A longer payload is left to others [B].
+    """
+
+    def __init__(self, largest: int) -> None:
+        self._largest = largest
         self._decode = msgspec.json.Decoder(_Reading).decode
         self._meters: dict[str, str | None] = {}
 
-    def rows(self, payload: bytes, topic: str, source: str, received_at: int) -> list[Row] | None:
+    def rows(self, payload: bytes, topic: str, source: str, received_at: int | None) -> list[Row] | None:
         """Return the rows of a payload, or None where :class:`NativeDecoder` must look at it.
 
         Parameters
@@ -202,16 +212,16 @@ class SoundReadings:
         received_at : int
             When it reached us [µs since 1970 UTC].
         """
+        meter_id = self._meter_of(topic)
+        if meter_id is None or received_at is None or len(payload) > self._largest:
+            return None
         try:
             reading = self._decode(payload)
             ts = parse_time(reading.ts)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DecodingError):
             return None
-        meter_id = self._meters[topic] if topic in self._meters else self._meter_of(topic)
-        if meter_id is None or (reading.meter_id != meter_id and reading.meter_id is not None):
-            return None
         latest = received_at + DAY
-        if not EARLIEST <= ts <= latest:
+        if not _agree(reading.meter_id, meter_id) or not EARLIEST <= ts <= latest:
             return None
         if reading.error_codes is not None:
             reading.error_codes = [code for code in reading.error_codes if code] or None
@@ -225,8 +235,53 @@ class SoundReadings:
             return None
         return rows or None
 
+    def columns(self, messages: Sequence[RawRow], source: str) -> list[Sequence[Any]] | None:
+        """Return the readings of messages that hold one each, column by column in the order of a row.
+
+        Parameters
+        ----------
+        messages : sequence of (topic, received_at, payload)
+            As they came in.
+        source : str
+            Configured source name.
+
+        Returns
+        -------
+        list of sequence or None
+            None where one of the messages is not entirely in order or holds a profile; :meth:`rows` tells which.
+        """
+        topics, received, payloads = zip(*messages, strict=True)
+        if None in received or max(map(len, payloads)) > self._largest:
+            return None
+        try:
+            readings = list(map(self._decode, payloads))
+            columns: list[Sequence[Any]] = list(zip(*map(msgspec.structs.astuple, readings), strict=True))
+            times = list(map(parse_time, columns[TS]))
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, DecodingError):
+            return None
+        count = len(readings)
+        meters = list(map(self._meters.get, topics))
+        if None in meters:
+            meters = list(map(self._meter_of, topics))
+        named = columns[_METER]
+        agree = named.count(None) == count or list(named) == meters or all(map(_agree, named, meters))
+        in_time = min(times) >= EARLIEST and (
+            max(times) <= min(received) + DAY or all(map(le, times, map(DAY.__add__, received)))
+        )
+        if None in meters or not agree or not in_time:
+            return None
+        if columns.pop().count(None) < count or columns[_CODES].count(None) < count:
+            return None  # profiles and codes need a closer look
+        if None in columns[_FIRST_VALUE] and _NO_VALUES in zip(*columns[_FIRST_VALUE:_AFTER_VALUES], strict=True):
+            return None
+        columns[_METER], columns[TS] = meters, times
+        columns[_SOURCE] = [own or source for own in columns[_SOURCE]]
+        return columns + [(value,) * count for value in _REST]
+
     def _meter_of(self, topic: str) -> str | None:
         """Return the meter that a topic names, None where it names none; remember it."""
+        if topic in self._meters:
+            return self._meters[topic]
         try:
             meter_id = check_meter_id(meter_id_of_topic(topic))
         except DecodingError:
@@ -235,6 +290,10 @@ class SoundReadings:
             self._meters.clear()
         self._meters[topic] = meter_id
         return meter_id
+
+
+def _agree(named: str | None, meter_id: str | None) -> bool:
+    return named is None or named == meter_id
 
 
 def _add_profile(rows: list[Row], row: Row, profile: _Profile, latest: int) -> bool:

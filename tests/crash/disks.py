@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from pathlib import Path
 from types import TracebackType
 
@@ -17,9 +19,21 @@ from tests.processes import Daemon, wait_until
 _BLOCK = 65_536
 
 
-def may_mount() -> bool:
-    """Tell whether this process may mount file systems."""
-    return os.geteuid() == 0 and shutil.which("mount") is not None
+@functools.cache
+def may_mount(*, images: bool = False) -> bool:
+    """Tell whether this process may mount file systems; `images`: also those in image files.
+
+    Root in a container often may not, so that it is tried.
+    """
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        return False
+    if images and not (Path("/dev/loop-control").exists() and shutil.which("mkfs.ext4")):
+        return False
+    with tempfile.TemporaryDirectory() as folder:
+        if subprocess.run(["mount", "-t", "tmpfs", "tmpfs", folder], check=False, capture_output=True).returncode:
+            return False
+        subprocess.run(["umount", folder], check=True)
+    return True
 
 
 class SmallDisk(contextlib.AbstractContextManager["SmallDisk"]):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import json
 import os
 import random
 import signal
@@ -85,6 +86,8 @@ def _kill_at(name: str, trigger: Path, line: Line, outcome: Outcome) -> None:
             break
         time.sleep(0.02)
         if name.startswith("compact.") and time.monotonic() > until - _REACH_S / 2:
+            if name == "compact.vacuuming":
+                _leave_orphan(line.site)
             run_metriage("compact", "--dir", line.site, check=False, environment={"METRIAGE_KILL_FILE": str(trigger)})
     reached = reached or list(trigger.parent.glob(f"{trigger.name}.reached.*"))
     trigger.unlink(missing_ok=True)
@@ -109,11 +112,18 @@ def _kill_at(name: str, trigger: Path, line: Line, outcome: Outcome) -> None:
 
 
 def _leave_orphan(site: Path) -> None:
-    """Leave a file that no log names, as a writer does that was killed long ago: vacuum only touches old ones."""
-    orphan = site / "lake" / "readings" / "part-orphan.parquet"
+    """Leave a file that no log names, as a killed writer does, and note that a run long ago has seen it."""
+    lake = site / "lake"
+    orphan = lake / "readings" / "part-orphan.parquet"
     orphan.write_bytes(b"left behind")
     long_ago = time.time() - 30 * 86_400
     os.utime(orphan, (long_ago, long_ago))
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    note = lake / "_metriage" / "old-readings.json"
+    note.parent.mkdir(exist_ok=True)
+    draft = note.with_suffix(".draft")
+    draft.write_text(json.dumps({orphan.relative_to(lake).as_posix(): {"boot": boot, "seconds": -1e6}}))
+    draft.rename(note)
 
 
 def _alive(pid: int) -> bool:

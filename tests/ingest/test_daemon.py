@@ -73,11 +73,11 @@ def test_daemon_replay_equals_files(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_daemon_replay_of_the_recording(tmp_path: Path) -> None:
     """A large cut of the full recording: the same lake after kills, in less than 400 MB for all processes together."""
-    file = cut(recordings_folder() / "alicante" / FILES[0], 60_000, tmp_path / "cut.csv")
-    result = replay([file], tmp_path / "sites", kills=3, seed=2)
+    file = cut(recordings_folder() / "alicante" / FILES[0], 30_000, tmp_path / "cut.csv")
+    result = replay([file], tmp_path / "sites", kills=2, seed=2)
 
     assert result.equal
-    assert result.mqtt_account["messages"]["stored"] == result.rows == 60_000
+    assert result.mqtt_account["messages"]["stored"] == result.rows == 30_000
     assert result.mqtt_account["messages"]["pending"] == 0
     assert 0 < result.peak_mb < 400
 

@@ -242,13 +242,17 @@ def test_sound_rows_are_those_of_decode(
     text = ", ".join([head, f'"ts": {ts}', *(f'"{name}": {value}' for name, value in fields)])
     message = RawMessage(1, MQTT, topic, NOW, f"{{{text}}}{tail}".encode("utf-8", "surrogatepass"))
     decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
-    [rows] = decoder.sound_rows([message])
+    rows = decoder.sound_rows(message)
     decoded = decoder.decode(message)
 
     if rows is not None:
         assert (repr(decoded.rows), [], topic, NOW) == (
             repr(rows), decoded.rejections, decoded.topic, decoded.received_at
         )  # fmt: skip
+    columns = decoder.sound_columns([message[2:]] * 2, MQTT)
+    if columns is not None:
+        assert repr([decoded.rows[0]] * 2) == repr(list(zip(*columns, strict=True)))
+        assert (1, []) == (len(decoded.rows), decoded.rejections)
 
 
 @given(st.binary(max_size=4), st.integers(0, 200), st.integers(0, 4))
@@ -257,7 +261,7 @@ def test_sound_rows_of_mutated_payload(put: bytes, at: int, cut: int) -> None:
     payload = native(status=3, valve_state="open", error_codes=["E1", ""], valid=False, source="s", seq=7, battery_v=3)
     message = RawMessage(1, MQTT, TOPIC, NOW, payload[:at] + put + payload[at + cut :])
     decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
-    [rows] = decoder.sound_rows([message])
+    rows = decoder.sound_rows(message)
     decoded = decoder.decode(message)
 
     if rows is not None:
@@ -278,7 +282,22 @@ def test_sound_rows_take_what_is_common(payload: bytes) -> None:
     message = RawMessage(1, MQTT, TOPIC, NOW, payload)
     decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
 
-    assert [decoder.decode(message).rows] == list(decoder.sound_rows([message]))
+    assert decoder.decode(message).rows == decoder.sound_rows(message)
+
+
+def test_sound_columns_take_what_is_common() -> None:
+    """Plain readings of several meters are taken at once; one that is not leaves all of them to the way one by one."""
+    topics = [f"meters/m{number}/readings" for number in (1, 2, 1)]
+    payloads = [native(), b'{"ts": 1717236000, "volume_m3": 2, "seq": 7}', native(source="s", battery_v=None)]
+    rows = [(topic, NOW, payload) for topic, payload in zip(topics, payloads, strict=True)]
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+    columns = decoder.sound_columns(rows, MQTT)
+    one_by_one = [decoder.decode(RawMessage(1, MQTT, *row)).rows[0] for row in rows]
+
+    assert columns is not None
+    assert repr(one_by_one) == repr(list(zip(*columns, strict=True)))
+    for other in (native(meter_id="m2"), native(ts=1), native(x=1), native(error_codes=["E1"]), b"{", b'{"ts": 1e9}'):
+        assert decoder.sound_columns([*rows, (topics[0], NOW, other)], MQTT) is None
 
 
 @pytest.mark.parametrize(
@@ -289,4 +308,7 @@ def test_sound_rows_leave_other_messages(channel: Channel, received_at: int | No
     """Envelopes, lines of files, messages without a time of receipt and large ones go the long way."""
     message = RawMessage(1, channel, TOPIC, received_at, native())
 
-    assert [None] == list(MessageDecoder({}, limit, LocalClock(), lambda: NOW).sound_rows([message]))
+    decoder = MessageDecoder({}, limit, LocalClock(), lambda: NOW)
+
+    assert decoder.sound_rows(message) is None
+    assert decoder.sound_columns([message[2:]], channel) is None

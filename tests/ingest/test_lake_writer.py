@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ingest import lake_writer
+from ingest import collecting
 from ingest.account import State
 from ingest.lake_writer import LakeWriter
 from ingest.spool import Spool
@@ -128,7 +128,7 @@ def test_lake_writer_batch_ends_at_bytes_and_readings(
     tmp_path: Path, expected: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A batch also ends where its messages are large or expand to many readings."""
-    monkeypatch.setattr(lake_writer, "_MOST_READINGS", 2)
+    monkeypatch.setattr(collecting, "_MOST_READINGS", 2)
     spool_messages(tmp_path, MESSAGES)
     writer = LakeWriter(settings_of(tmp_path), now)
     steps = list(iter(writer.step, 0))

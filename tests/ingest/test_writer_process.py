@@ -83,6 +83,10 @@ class Lake:
         """Return how many messages wait."""
         return self.waiting
 
+    def prepare(self) -> bool:
+        """Have nothing to decode ahead."""
+        return False
+
     def step(self) -> int:
         """Take ten messages, or fail."""
         self.steps.append(time.monotonic())

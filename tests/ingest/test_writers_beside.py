@@ -302,7 +302,7 @@ def test_daemons_on_a_shared_subscription(tmp_path: Path, kind: str) -> None:
     What a killed one had not acknowledged the broker gives to another; some readings are therefore received twice.
     """
     draw = random.Random(7)
-    published = 3000
+    published = 2000
     with Mosquitto(tmp_path / "broker") as broker, S3Server(tmp_path) as server:
         shared = server.toml("shared") if kind == "s3" else f'[lake]\nurl = "{tmp_path}/shared"\n'
         sites = [_site(tmp_path / f"site-{number}", broker, number, shared) for number in range(3)]
@@ -310,8 +310,8 @@ def test_daemons_on_a_shared_subscription(tmp_path: Path, kind: str) -> None:
         for daemon in daemons:
             daemon.wait_connected()
         with Publisher(broker.port) as publisher:
-            for part in range(6):
-                messages = messages_of(range(part * published // 6, (part + 1) * published // 6))
+            for part in range(4):
+                messages = messages_of(range(part * published // 4, (part + 1) * published // 4))
                 publisher.publish_all(messages)
                 victim = draw.choice(daemons)
                 victim.kill(whole_group=draw.random() < 0.5)

@@ -19,7 +19,7 @@ from deltalake import DeltaTable
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from lake.compaction import Compaction, DataFile, TableUpkeep, live_files, upkeep_counters, worth_merging
+from lake.compaction import Compaction, DataFile, Steady, TableUpkeep, live_files, upkeep_counters, worth_merging
 from lake.schemas import DAILY, ERROR_CODES, FINDINGS, QUARANTINE, READINGS, TIME, TableSchema
 from lake.settings import CompactSettings
 from lake.storage import open_storage
@@ -271,6 +271,12 @@ def aged(file: Path, days: float) -> None:
     os.utime(file, (moment, moment))
 
 
+def vacuumed(lake: Lake, hour: float, *, boot: str = "one", dry_run: bool = False) -> int:
+    """Look after the readings so many hours after a start of the machine; return how many files that removed."""
+    upkeep = Compaction(lake, EAGER, actor="w", steady=lambda: Steady(boot, 3600 * hour))
+    return upkeep.look_after(READINGS, dry_run=dry_run).vacuumed
+
+
 def test_vacuum_keeps_what_anybody_may_still_need(tmp_path: Path) -> None:
     """Removed: old orphans, and files that left the log long ago. Kept: live, just removed, and just written ones."""
     lake = Lake(tmp_path)
@@ -285,18 +291,57 @@ def test_vacuum_keeps_what_anybody_may_still_need(tmp_path: Path) -> None:
     for file in parquet(tmp_path) - {fresh}:
         aged(file, 30)
 
-    dry = Compaction(lake, EAGER, actor="w").look_after(READINGS, dry_run=True)
-    assert (1, True) == (dry.vacuumed, orphan.exists())
-    done = Compaction(lake, EAGER, actor="w").look_after(READINGS)
-    assert (1, False, True) == (done.vacuumed, orphan.exists(), fresh.exists())
+    assert 0 == vacuumed(lake, 1)
+    assert (1, True) == (vacuumed(lake, 2, dry_run=True), orphan.exists())
+    assert (1, False, True) == (vacuumed(lake, 2), orphan.exists(), fresh.exists())
     assert all(file.exists() for file in inputs)
 
     for entry in (tmp_path / "readings" / "_delta_log").glob("*.json"):
         aged(entry, 8)
-    assert 2 == Compaction(lake, EAGER, actor="w").look_after(READINGS).vacuumed
+    assert [0, 2, 0] == [vacuumed(lake, hour) for hour in (3, 4, 5)]
     assert not any(file.exists() for file in inputs)
+    assert not list((tmp_path / "_metriage").iterdir())
     assert 2 == Lake(tmp_path).read(READINGS).height
     assert lake.added_since(READINGS, 0) is None
+
+
+def test_clock_that_jumps_removes_no_file_before_its_commit(tmp_path: Path) -> None:
+    """A writer's file looks old to a clock that jumped ahead; runs shortly after each other leave it in peace."""
+    lake = Lake(tmp_path)
+    lake.append(READINGS, frame(reading(hour=1)))
+    uncommitted = next(iter(parquet(tmp_path))).with_name("part-uncommitted.parquet")
+    uncommitted.write_bytes(b"PAR1")
+    aged(uncommitted, 30)
+
+    assert [0, 0, 0] == [vacuumed(lake, hour) for hour in (1, 1.1, 1.9)]
+    assert uncommitted.exists()
+    assert 1 == vacuumed(lake, 2)
+
+
+@pytest.mark.parametrize(("boot", "hour"), [("two", 9), ("one", 0.5)])
+def test_old_file_is_noticed_anew_after_a_start_of_the_machine(tmp_path: Path, boot: str, hour: float) -> None:
+    """Times of another start, or of another machine, tell nothing."""
+    lake = Lake(tmp_path)
+    lake.append(READINGS, frame(reading(hour=1)))
+    orphan = next(iter(parquet(tmp_path))).with_name("part-orphan.parquet")
+    orphan.write_bytes(b"PAR1")
+    aged(orphan, 30)
+
+    assert 0 == vacuumed(lake, 1)
+    assert [0, 0, 1] == [vacuumed(lake, hour + more, boot=boot) for more in (0, 0.9, 1)]
+
+
+def test_unreadable_note_of_old_files_is_made_anew(tmp_path: Path) -> None:
+    """It only lets them stay longer."""
+    lake = Lake(tmp_path)
+    lake.append(READINGS, frame(reading(hour=1)))
+    orphan = next(iter(parquet(tmp_path))).with_name("part-orphan.parquet")
+    orphan.write_bytes(b"PAR1")
+    aged(orphan, 30)
+    vacuumed(lake, 1)
+    (tmp_path / "_metriage" / "old-readings.json").write_text('{"readings/')
+
+    assert [0, 1] == [vacuumed(lake, hour) for hour in (2, 3)]
 
 
 def test_positions_and_counters_survive_a_cleaned_log(tmp_path: Path) -> None:
@@ -366,18 +411,23 @@ def test_compactions_and_writers_at_once(tmp_path: Path) -> None:
     """Two writers, two compactions and a reader beside each other: every row once, at any moment as at the end."""
     lake = Lake(tmp_path)
     lake.append(READINGS, frame(reading("x")))
-    writers = [program("append", tmp_path, 25, name) for name in ("a", "b")]
-    compactions = [program("compact", tmp_path, 12, name) for name in ("one", "two")]
-    seen = 1
-    while any(process.poll() is None for process in (*writers, *compactions)):
-        rows = Lake(tmp_path).read(READINGS)
-        assert rows.select(IDENTITY).unique().height == rows.select("meter_id", "ts").unique().height
-        assert rows.height == rows.select("meter_id", "ts", "volume_m3").unique().height
-        assert rows.height >= seen
-        seen = rows.height
-    for process in (*writers, *compactions):
-        _, errors = process.communicate()
-        assert 0 == process.returncode, errors
+    with contextlib.ExitStack() as running:
+        processes = [
+            running.enter_context(program(what, tmp_path, count, name))
+            for what, count, name in (
+                ("append", 25, "a"), ("append", 25, "b"), ("compact", 12, "one"), ("compact", 12, "two"),
+            )
+        ]  # fmt: skip
+        seen = 1
+        while any(process.poll() is None for process in processes):
+            rows = Lake(tmp_path).read(READINGS)
+            assert rows.select(IDENTITY).unique().height == rows.select("meter_id", "ts").unique().height
+            assert rows.height == rows.select("meter_id", "ts", "volume_m3").unique().height
+            assert rows.height >= seen
+            seen = rows.height
+        for process in processes:
+            output, errors = process.communicate()
+            assert 0 == process.returncode, output + errors
 
     compacted(lake)
     rows = lake.read(READINGS)
@@ -385,6 +435,14 @@ def test_compactions_and_writers_at_once(tmp_path: Path) -> None:
     assert {"a": 25, "b": 25, "x": 1} == dict(rows.group_by("meter_id").len().iter_rows())
     assert 2 >= len(files(tmp_path))
     assert {0} == {upkeep_counters(lake, name)["deduplicated"] for name in ("one", "two", "w")}
+
+
+def seen_old(lake: Path, file: Path) -> None:
+    """Note that a run long ago has found `file` old."""
+    note = lake / "_metriage" / "old-readings.json"
+    note.parent.mkdir()
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    note.write_text(json.dumps({file.relative_to(lake).as_posix(): {"boot": boot, "seconds": -1e6}}))
 
 
 @pytest.mark.slow
@@ -397,6 +455,7 @@ def test_kill_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
     orphan = next(iter(parquet(tmp_path))).with_name("part-orphan.parquet")
     orphan.write_bytes(b"PAR1")
     aged(orphan, 30)
+    seen_old(tmp_path, orphan)
     before = contents(lake.read(READINGS))
 
     killed = program("compact", tmp_path, 1, "w", METRIAGE_KILL_AT=name)
@@ -410,7 +469,8 @@ def test_kill_loses_and_doubles_nothing(tmp_path: Path, name: str) -> None:
     live = {tmp_path / "readings" / file.path for file in files(tmp_path)}
     for file in [*parquet(tmp_path), *(tmp_path / "readings" / "_delta_log").glob("*.json")]:
         aged(file, 30)
-    compacted(Lake(tmp_path))
+    for hour in (1, 2):
+        vacuumed(Lake(tmp_path), hour)
     assert live == parquet(tmp_path)
 
 

@@ -192,6 +192,17 @@ def test_full_disk_is_wrong(site: Site) -> None:
         assert "below ingest.min_free_bytes, acknowledging is stopped; make room" in seen[subject][1]
 
 
+def test_disk_of_a_lake_elsewhere_is_looked_at(site: Site, tmp_path: Path) -> None:
+    """Where `[lake] url` says, by its own name; in an object store there is no disk."""
+    lake = tmp_path / "elsewhere" / "lake"
+
+    seen = looked(site, f'broker = []\n[lake]\nurl = "{lake}"\n')
+    assert "ok" == seen[f"disk of the lake, {lake}"][0]
+    assert "disk lake/" not in seen
+    assert {"disk spool/"} == {subject for subject in looked(site, 'broker = []\n[lake]\nurl = "s3://a/b"\n')
+                               if subject.startswith("disk")}  # fmt: skip
+
+
 def test_folder_that_cannot_be_written_is_wrong(site: Site) -> None:
     """A file lies where the folder should."""
     (site.folder / "lake").rmdir()

@@ -13,12 +13,16 @@ import polars as pl
 import pytest
 
 from ingest.gap import Gap
+from ingest.message import Channel
 from ingest.spool import Spool
 from ingest.vitals import BrokerVitals, DaemonVitals
 from ingest.vitals_file import DaemonReport, VitalsFile, WriterReport, read_report
 from metriage.console import counted, duration
+from metriage.doctor import examine
 from metriage.overview import overview
-from metriage.site import Site
+from metriage.site import Site, open_site
+from metriage.site_template import make_site
+from tests.crash.disks import SmallDisk, may_mount
 from tests.metriage.sites import Done
 
 
@@ -98,6 +102,42 @@ def test_full_disk_is_seen_without_a_daemon(site: Site, metriage: Callable[..., 
     assert 0 == done.code
     assert "ACKNOWLEDGING IS STOPPED because" in done.out
     assert "below ingest.min_free_bytes" in done.out.replace("\n", " ")
+
+
+def test_disk_of_a_lake_elsewhere_is_shown(site: Site, tmp_path: Path) -> None:
+    """The folder that `[lake] url` names; none for an object store, and none where the settings are wrong."""
+    settings = site.folder / "metriage.toml"
+    (tmp_path / "elsewhere").mkdir()
+    shown = []
+    for url in (str(tmp_path / "elsewhere"), "../nowhere", "s3://bucket/lake", "ftp://no"):
+        settings.write_text(f'broker = []\n[lake]\nurl = "{url}"\n', encoding="utf-8")
+        shown.append([disk["folder"] for disk in overview(open_site(site.folder), [])["disk"]])
+
+    assert [["spool", "lake"], ["spool"], ["spool"], ["spool"]] == shown
+
+
+@pytest.mark.skipif(not may_mount(), reason="only root may mount a small disk")
+def test_disk_full_to_the_last_byte_is_said(tmp_path: Path, metriage: Callable[..., Done]) -> None:
+    """SQLite cannot even read there: what cannot be counted is said, and why; the rest is shown."""
+    with SmallDisk(tmp_path / "disk", 4_000_000) as disk:
+        make_site(disk.folder / "site")
+        site = open_site(disk.folder / "site")
+        (site.folder / "metriage.toml").write_text("broker = []\n[ingest]\nmin_free_bytes = 0\n", encoding="utf-8")
+        with Spool(site.folder / "spool") as spool:
+            spool.append(Channel("mqtt", "native", "s", enveloped=False), [("a", 1, b"{}")])
+        disk.fill()
+
+        plain, document = (metriage("status", "--dir", site.folder, *more) for more in ((), ("--json",)))
+        assert (1, 1) == (plain.code, document.code)
+        assert "cannot be counted: 0 bytes are free on the disk" in plain.err
+        assert "disk spool/: 0.0 GB free" in plain.out
+        assert "make room" in json.loads(document.out)["error"]
+        assert 0 == json.loads(document.out)["disk"][0]["free_bytes"]
+        checks = {check.subject: check for check in examine(site)}
+        assert ("problem", "ok", "problem") == tuple(checks[name].level for name in ("disk spool/", "daemon", "lake"))
+
+        disk.free()
+        assert 1 == json.loads(metriage("status", "--dir", site.folder, "--json").out)["messages"]["pending"]
 
 
 def test_lake_that_cannot_be_looked_at_is_said(site: Site, metriage: Callable[..., Done]) -> None:
