@@ -24,6 +24,7 @@ from ingest.vitals_file import VitalsFile
 from lake.errors import LakeError
 
 _UPKEEP_S = 1.0
+_READY_S = 5.0
 _RESTART_S = 1.0
 _LONGEST_RESTART_S = 60.0
 _FEED_GROUP = 5_000
@@ -206,6 +207,7 @@ def run_daemon(
         receivers = [Receiver(broker, site, upkeep, stop, settings.ingest.max_message_bytes) for broker in brokers]
         watch = _Watch(receivers, writer, upkeep, stack.enter_context(VitalsFile(site / "spool")))
         upkeep.run()
+        writer.wait_ready(_READY_S)  # receiving needs no lake: where that does not come, we begin without it
         for receiver in receivers:
             receiver.start()
         watch.round()

@@ -71,11 +71,15 @@ class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field=
     retry_s: float
 
 
+class Ready(msgspec.Struct, frozen=True, kw_only=True, tag="ready", tag_field="event"):
+    """The writer has begun."""
+
+
 class Recovered(msgspec.Struct, frozen=True, kw_only=True, tag="recovered", tag_field="event"):
     """What failed at the last attempt works again."""
 
 
-Event = Committed | Failed | Recovered
+Event = Ready | Committed | Failed | Recovered
 
 
 def tell(line: str) -> None:
@@ -245,6 +249,7 @@ def main() -> None:
             log.error("lake writer cannot begin", error=str(error))  # noqa: TRY400 - told to an operator
             tell(msgspec.json.encode(Failed(error=str(error)[:1000], retry_s=0.0)).decode())
             sys.exit(1)
+        tell(msgspec.json.encode(Ready()).decode())
         try:
             with State(folder, read_only=True) as state:
                 WriterLoop(writer, settings, lambda: state.tally()[1]).run(commands)

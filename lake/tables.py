@@ -27,7 +27,7 @@ from urllib.parse import unquote
 import polars as pl
 import structlog
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
-from deltalake.exceptions import DeltaError
+from deltalake.exceptions import CommitFailedError, DeltaError
 from deltalake.schema import ArrayType, PrimitiveType
 from deltalake.transaction import AddAction, RemoveAction
 
@@ -56,6 +56,7 @@ _SORT = ("meter_id", "ts", "day", "as_of", "received_at")
 
 _GROW_TRIES = 5
 
+_PROPERTIES_CHANGED = "Metadata changed since last commit"  # what deltalake calls it; it has no exception of its own
 _MARK = "metriage.commit"  # by which a commit is recognised when the store did not say what became of it
 _ENTRY = re.compile(r"\d{20}\.json")
 _MOST_TORN = 20  # log entries that a power cut can leave unsynced: one or two a writer
@@ -268,25 +269,28 @@ class Lake:
         *,
         exact: bool,
     ) -> None:
-        before = int(handle.version())
-        mark = uuid.uuid4().hex
-        try:
-            handle.create_write_transaction(
-                list(actions),
-                "append",
-                _delta_schema(table),
-                [table.partition] if table.partition else None,
-                commit_properties=CommitProperties(
-                    custom_metadata={**(metadata or {}), _MARK: mark},
-                    app_transactions=[Transaction(position.application, position.value) for position in positions],
-                    # Without retries deltalake commits as the next version or not at all; with them it looks whether
-                    # what others committed meanwhile contradicts, and appends of others never do.
-                    **({"max_commit_retries": 0} if exact else {}),
-                ),
-                post_commithook_properties=PostCommitHookProperties(create_checkpoint=True),
-            )
-        except (DeltaError, OSError) as error:
-            self._settle(table, handle, before, mark, error, exact=exact)
+        done = False
+        while not done:
+            before = int(handle.version())
+            mark = uuid.uuid4().hex
+            try:
+                handle.create_write_transaction(
+                    list(actions),
+                    "append",
+                    _delta_schema(table),
+                    [table.partition] if table.partition else None,
+                    commit_properties=CommitProperties(
+                        custom_metadata={**(metadata or {}), _MARK: mark},
+                        app_transactions=[Transaction(position.application, position.value) for position in positions],
+                        # Without retries deltalake commits as the next version or not at all; with them it looks
+                        # whether what others committed meanwhile contradicts, and appends of others never do.
+                        **({"max_commit_retries": 0} if exact else {}),
+                    ),
+                    post_commithook_properties=PostCommitHookProperties(create_checkpoint=True),
+                )
+                done = True
+            except (DeltaError, OSError) as error:
+                done = self._settle(table, handle, before, mark, error, exact=exact)
         reach("lake.committed")
         self._refresh(table, handle)
         self._sync_log(table, int(handle.version()))
@@ -294,8 +298,10 @@ class Lake:
 
     def _settle(
         self, table: TableSchema, handle: DeltaTable, before: int, mark: str, error: Exception, *, exact: bool
-    ) -> None:
-        """Return if a commit that was reported as failed is there after all; else raise what became of it.
+    ) -> bool:
+        """Return whether a commit that was reported as failed is there after all, or False to make it again.
+
+        Otherwise raise what became of it.
 
         A store may have done what it was asked although its answer was lost, a repeated request then meets its own
         entry, and a checkpoint may fail behind a commit that stands.
@@ -304,9 +310,13 @@ class Lake:
         entries = range(before + 1, int(handle.version()) + 1)
         if any(mark in (self._entry(table, number) or "") for number in (entries[:1] if exact else entries)):
             log.warning("commit reported as failed is there", table=table.name, error=_reason(error))
-            return
+            return True
         if exact and entries:  # the one version that we asked for is somebody else's, for good
             raise VersionConflictError(_conflict(table, before)) from error
+        # Another commit set properties of the table or added columns: deltalake refuses before it writes anything, and
+        # none of it contradicts rows that are added.
+        if entries and isinstance(error, CommitFailedError) and _PROPERTIES_CHANGED in str(error):
+            return False
         raise LakeError(f"table {table.name} in {self.storage.url}: {_reason(error)}") from error
 
     def _entry(self, table: TableSchema, version: int) -> str | None:

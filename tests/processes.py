@@ -24,7 +24,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from ingest.connection import protocol_versions
 from tests.recordings import ROOT
 
-_DEADLINE_S = 60.0
+_DEADLINE_S = 180.0
 
 
 def wait_until(condition: Callable[[], object], what: str, deadline_s: float = _DEADLINE_S) -> None:

@@ -17,7 +17,8 @@ from tests.ingest.messages import drain, spool_messages
 from tests.processes import wait_until
 from tests.recordings import ROOT
 
-SHORT = {"steps": 1, "random": 1, "power": 1, "broker": 1, "session": 1}
+# Kills at random moments and broker restarts are left to `make crash`; tests/ingest/test_daemon.py has some of each.
+SHORT = {"steps": 1, "power": 1, "session": 1}
 
 
 def ingested(site: Path, messages: list[Message]) -> None:

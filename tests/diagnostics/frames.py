@@ -73,11 +73,18 @@ def judged(daily: pl.DataFrame, as_of: datetime | None = None, **options: Any) -
     return {row["fault"]: {**row, "evidence": json.loads(row["evidence"])} for row in rows}
 
 
-def day_by_day(daily: pl.DataFrame, first: date, last: date, zone: str) -> pl.DataFrame:
-    """Return the findings of a diagnosis at the end of each local day, each knowing those before it."""
+def day_by_day(
+    daily: pl.DataFrame, first: date, last: date, zone: str, seldom_until: date | None = None
+) -> pl.DataFrame:
+    """Return the findings of a diagnosis at the end of each local day, each knowing those before it.
+
+    Up to `seldom_until` only every third day: a finding stays open for longer than that, so that none is overlooked.
+    """
     found, newest = [], FINDINGS.empty()
     for number in range((last - first).days + 1):
         day = first + timedelta(days=number)
+        if seldom_until is not None and day < seldom_until and number % 3:
+            continue
         ends = datetime.combine(day + timedelta(days=1), time(), ZoneInfo(zone)).astimezone(UTC)
         known = daily.filter(pl.col("as_of") <= ends)
         recent = known.filter(

@@ -131,7 +131,7 @@ def latest(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 @given(seen=histories())
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 def test_chain_built_as_data_arrives_equals_chain_built_at_once(seen: pl.DataFrame) -> None:
     """Day by day in order of receipt, late data included, gives the very rows that all data at once gives."""
     table = DAILY.empty()

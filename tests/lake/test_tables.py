@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lake.errors import LakeError, VersionConflictError
-from lake.schemas import DAILY, FINDINGS, QUARANTINE, READINGS, TABLES, TIME
+from lake.schemas import DAILY, FINDINGS, QUARANTINE, READINGS, TABLES, TIME, TableSchema
 from lake.tables import Lake, Position, open_lake, table_named
 
 START = datetime(2024, 6, 1, 22, tzinfo=UTC)
@@ -485,3 +485,23 @@ def test_repair_leaves_worse_damage_alone(tmp_path: Path) -> None:
         Lake(tmp_path).repair(QUARANTINE)
 
     assert before == sorted(file.name for file in log.glob("*.json"))
+
+
+def test_append_beside_a_change_of_properties(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Compaction sets how long the log is kept while we commit: that contradicts no rows, and they are added once."""
+    lake = Lake(tmp_path)
+    lake.append(READINGS, rows(1))
+    opened = Lake._open_or_create
+    intervals = iter(("interval 1 days", "interval 2 days"))
+
+    def outrun(self: Lake, table: TableSchema) -> DeltaTable:
+        handle = opened(self, table)
+        for interval in intervals:
+            DeltaTable(str(tmp_path / "readings")).alter.set_table_properties({"delta.logRetentionDuration": interval})
+        return handle
+
+    monkeypatch.setattr(Lake, "_open_or_create", outrun)
+    lake.append(READINGS, rows(1), positions=[Position("w/readings", 7)])
+
+    assert (2, 7) == (lake.read(READINGS).height, lake.position(READINGS, "w/readings"))
+    assert 4 == lake.version(READINGS)
