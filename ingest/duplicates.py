@@ -6,8 +6,9 @@ field by field, with the rows themselves. The lake is the only truth, so reading
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from datetime import date, timedelta
 from typing import Any
 
@@ -22,6 +23,7 @@ from lake.vocabulary import CONTENT, IDENTITY
 Hashes = npt.NDArray[np.uint64]
 
 _CAPACITY = 4_000_000  # readings whose hashes are remembered, 8 bytes each
+_LOAD_ROWS = 500_000  # at once
 
 
 class DuplicateIndex:
@@ -38,7 +40,9 @@ class DuplicateIndex:
     def __init__(self, lake: Lake, capacity: int = _CAPACITY) -> None:
         self._lake = lake
         self._capacity = capacity
-        self._days: OrderedDict[date, tuple[frozenset[str], Hashes]] = OrderedDict()
+        # Of each day sorted runs, each at least twice as long as the next one: adding a few costs no sorting of all.
+        self._days: OrderedDict[date, list[Hashes]] = OrderedDict()
+        self._version = -1  # of the table, up to which these days are complete
 
     def classify(self, readings: pl.DataFrame) -> pl.DataFrame:
         """Return `readings` with the columns ``duplicate`` and ``conflict`` (bool), in the same order.
@@ -61,47 +65,59 @@ class DuplicateIndex:
         found = np.zeros(readings.height, dtype=bool)
         numbered = readings.select("event_date", "_hash").with_row_index("row")
         for (day,), part in numbered.partition_by("event_date", as_dict=True).items():
-            hashes = self._days[day][1]
-            if hashes.size:
-                wanted = part["_hash"].to_numpy()
+            wanted, numbers = part["_hash"].to_numpy(), part["row"].to_numpy()
+            for hashes in self._days[day]:
                 places = np.minimum(np.searchsorted(hashes, wanted), hashes.size - 1)
-                found[part["row"].to_numpy()] = hashes[places] == wanted
+                found[numbers] |= hashes[places] == wanted
         self._forget(keep=len(days))
         return pl.Series(found)
 
     def _learn(self, days: Collection[date]) -> None:
-        """Bring the hashes of `days` up to what the lake holds now."""
-        files = self._lake.files(READINGS, days)
-        missing: dict[date, frozenset[str]] = {}
+        """Bring the hashes of `days` up to what the lake holds now.
+
+        What a compaction rewrote is known already. A hash whose row is gone does no harm: each match is compared with
+        the rows themselves.
+        """
+        version = self._lake.version(READINGS)
+        if self._days and version != self._version:
+            names = self._lake.added_since(READINGS, self._version)
+            if names is None:  # the log no longer tells: start over
+                self._days.clear()
+            else:
+                known = tuple(f"{READINGS.partition}={day}/" for day in self._days)
+                for day, runs in self._load([name for name in names if name.startswith(known)]).items():
+                    for run in runs:
+                        _add_run(self._days[day], run)
+        self._version = version
+        unknown = [day for day in days if day not in self._days]
+        files = self._lake.files(READINGS, unknown)
+        loaded = self._load([name for names in files.values() for name in sorted(names)])
+        for day in unknown:
+            self._days[day] = loaded[day]
         for day in days:
-            known, _ = self._days.get(day, (frozenset(), np.empty(0, np.uint64)))
-            if known - files[day]:  # files were rewritten: start over
-                self._days.pop(day, None)
-                known = frozenset()
-            missing[day] = files[day] - known
-        loaded = self._load(name for names in missing.values() for name in names)
-        for day in days:
-            _, hashes = self._days.get(day, (frozenset(), np.empty(0, np.uint64)))
-            fresh = loaded.get(day)
-            if fresh is not None:
-                hashes = np.sort(np.concatenate([hashes, fresh]))
-            self._days[day] = (files[day], hashes)
             self._days.move_to_end(day)
 
-    def _load(self, names: Iterable[str]) -> dict[date, Hashes]:
-        wanted = list(names)
-        if not wanted:
-            return {}
-        rows = (
-            self._lake.scan_parts(READINGS, wanted)
-            .select(pl.col("ts").dt.date().alias("day"), identity_hash().alias("hash"))
-            .collect()
+    def _load(self, names: Sequence[str]) -> defaultdict[date, list[Hashes]]:
+        """Return the runs of what stands in these files, read a bounded number of rows at a time."""
+        loaded: defaultdict[date, list[Hashes]] = defaultdict(list)
+        if not names:
+            return loaded
+        rows = self._lake.scan_parts(READINGS, names).select(
+            pl.col("ts").dt.date().alias("day"), identity_hash().alias("hash")
         )
-        return {day: part["hash"].to_numpy() for (day,), part in rows.partition_by("day", as_dict=True).items()}
+        for start in itertools.count(step=_LOAD_ROWS):
+            part = rows.slice(start, _LOAD_ROWS).collect()
+            for (day,), hashes in part.partition_by("day", as_dict=True).items():
+                _add_run(loaded[day], np.sort(hashes["hash"].to_numpy()))
+            if part.height < _LOAD_ROWS:
+                break
+        return loaded
 
     def _forget(self, keep: int) -> None:
-        while sum(hashes.size for _, hashes in self._days.values()) > self._capacity and len(self._days) > keep:
-            self._days.popitem(last=False)
+        size = sum(run.size for runs in self._days.values() for run in runs)
+        while size > self._capacity and len(self._days) > keep:
+            _, runs = self._days.popitem(last=False)
+            size -= sum(run.size for run in runs)
 
     def _compare(self, suspects: pl.DataFrame) -> tuple[list[int], list[int]]:
         """Return the places of duplicates and of conflicts, by exact comparison in the order of receipt."""
@@ -138,6 +154,15 @@ class DuplicateIndex:
         for row in found.collect().iter_rows():
             seen[tuple(row[:width])].append(list(row[width:]))
         return seen
+
+
+def _add_run(runs: list[Hashes], run: Hashes) -> None:
+    """Add a sorted run, and merge it with those before it that are not much longer."""
+    while runs and runs[-1].size < 2 * run.size:
+        run = np.concatenate([runs.pop(), run])
+        run.sort(kind="stable")  # two sorted runs: a merge
+    if run.size:
+        runs.append(run)
 
 
 def identity_hash() -> pl.Expr:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ingest import duplicates
 from ingest.duplicates import DuplicateIndex
+from lake.compaction import Compaction
 from lake.schemas import READINGS
+from lake.settings import CompactSettings
 from lake.tables import Lake
 from tests.ingest.messages import native
 from tests.ingest.test_batch import batch_of
@@ -74,16 +80,62 @@ def test_duplicates_content_is_everything_decoded(tmp_path: Path) -> None:
         assert ["c"] == classified(index, full | change)
 
 
-def test_duplicates_after_files_were_rewritten(tmp_path: Path) -> None:
-    """When the files of a day are replaced, the index learns the day anew."""
+def test_duplicates_after_a_compaction(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rewritten files bring nothing new and are not read again; what another writer brought before that is."""
+    lake, other = Lake(tmp_path), Lake(tmp_path)
+    for number in range(3):
+        store(lake, {"seq": number})
+    index = DuplicateIndex(lake)
+    assert ["d", "n"] == classified(index, {"seq": 2}, {"seq": 3})
+    store(other, {"seq": 3})
+    Compaction(other, CompactSettings(), actor="w").run()
+    read: list[str] = []
+    scan = lake.scan_parts
+    monkeypatch.setattr(lake, "scan_parts", lambda table, names: read.extend(names) or scan(table, names))
+
+    assert ["d", "d", "d", "d", "n"] == classified(index, *({"seq": number} for number in range(5)))
+    assert 1 == len(read)
+    assert 1 == len(lake.files(READINGS, [date(2024, 6, 1)])[date(2024, 6, 1)])
+    assert read[0] not in lake.files(READINGS, [date(2024, 6, 1)])[date(2024, 6, 1)]
+
+
+def test_duplicates_where_the_log_no_longer_tells(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After log clean-up or vacuum the days are learnt anew."""
+    lake = Lake(tmp_path)
+    store(lake, {"seq": 0})
+    index = DuplicateIndex(lake)
+    assert ["d"] == classified(index, {"seq": 0})
+    store(lake, {"seq": 1})
+    monkeypatch.setattr(lake, "added_since", lambda *_: None)
+
+    assert ["d", "d", "n"] == classified(index, {"seq": 0}, {"seq": 1}, {"seq": 2})
+
+
+def test_duplicates_after_a_look_that_failed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A day that could not be read is not taken for empty the next time."""
     lake = Lake(tmp_path)
     store(lake, {})
     index = DuplicateIndex(lake)
+    with monkeypatch.context() as patch:
+        patch.setattr(lake, "scan_parts", lambda *_: (_ for _ in ()).throw(OSError("gone")))
+        with pytest.raises(OSError, match="gone"):
+            classified(index, {})
 
     assert ["d"] == classified(index, {})
-    index._days = {day: (frozenset({"gone.parquet"}), hashes) for day, (_, hashes) in index._days.items()}  # type: ignore[assignment]
-    index._days = type(DuplicateIndex(lake)._days)(index._days)
-    assert ["d", "n"] == classified(index, {}, {"seq": 4})
+
+
+def test_duplicates_of_a_large_day_are_read_in_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The rows read at once are bounded, and none is left out."""
+    monkeypatch.setattr(duplicates, "_LOAD_ROWS", 4)
+    lake = Lake(tmp_path)
+    store(lake, *({"seq": number} for number in range(8)))
+    store(lake, *({"seq": number} for number in range(8, 13)))
+    index = DuplicateIndex(lake)
+
+    assert ["d"] * 13 + ["n"] == classified(index, *({"seq": number} for number in range(14)))
+    sizes = [run.size for [runs] in [index._days.values()] for run in runs]
+    assert 13 == sum(sizes)
+    assert all(one >= 2 * two for one, two in itertools.pairwise(sizes))
 
 
 def test_duplicates_memory_is_bounded(tmp_path: Path) -> None:
