@@ -65,6 +65,7 @@ class BatchBuilder:
     readings: int = 0
     tally: Tally = field(default_factory=Tally)
     _rows: list[Row] = field(default_factory=list)
+    # A column that holds nothing for the latest rows is shorter than the others.
     _columns: list[list[Any]] = field(default_factory=_empty_columns)
     _positions: list[int] = field(default_factory=list)
     _received: list[int | None] = field(default_factory=list)
@@ -107,8 +108,12 @@ class BatchBuilder:
         count = len(received)
         self._note(first, count, count, source, max(received))
         self._turn()
+        before = len(self._positions)
         for column, values in zip(self._columns, columns, strict=True):
-            column.extend(values)
+            if values.count(None) < count:
+                if len(column) < before:
+                    column.extend([None] * (before - len(column)))
+                column.extend(values)
         self._positions += range(first, first + count)
         self._received += received
         if len(self._positions) >= _CHUNK:
@@ -124,13 +129,23 @@ class BatchBuilder:
     def _turn(self) -> None:
         """Turn the rows that came one by one into columns."""
         if self._rows:
+            before = len(self._positions) - len(self._rows)
             for column, values in zip(self._columns, zip(*self._rows, strict=True), strict=True):
+                column.extend([None] * (before - len(column)))
                 column.extend(values)
             self._rows = []
 
     def _pack(self) -> None:
         self._turn()
-        frame = pl.DataFrame(dict(zip(ROW_COLUMNS, self._columns, strict=True)), schema=_ROW_SCHEMA)
+        height = len(self._positions)
+        frame = pl.DataFrame(
+            [
+                pl.Series(name, column + [None] * (height - len(column)), dtype, strict=True)
+                if column
+                else pl.Series(name, [None], dtype).new_from_index(0, height)
+                for column, (name, dtype) in zip(self._columns, _ROW_SCHEMA.items(), strict=True)
+            ]
+        )
         self._frames.append(
             frame.with_columns(
                 pl.col("ts").cast(TIME),
@@ -313,7 +328,8 @@ def count_outcomes(tally: Tally, batch: Batch, classified: pl.DataFrame) -> None
     for reason, count in batch.quarantine.select("reason", "readings").iter_rows():
         tally.reasons[reason] += count
     tally.conflicts += int(classified["conflict"].sum())
-    refused = set(batch.quarantine["position"].to_list())
-    kept = set(classified.filter(~pl.col("duplicate"))["position"].to_list()) - refused
-    duplicate = batch.messages - len(kept) - len(refused)
-    tally.messages.update(stored=len(kept), quarantined=len(refused), duplicate=duplicate)
+    refused = batch.quarantine["position"].unique()
+    stored = classified.filter(~pl.col("duplicate"))["position"].unique()
+    kept = stored.len() - int(stored.is_in(refused.implode()).sum())
+    duplicate = batch.messages - kept - refused.len()
+    tally.messages.update(stored=kept, quarantined=refused.len(), duplicate=duplicate)

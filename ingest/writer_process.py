@@ -9,6 +9,7 @@ input (the receiver stopped or was killed) ends the process; what waits stays in
 from __future__ import annotations
 
 import fcntl
+import gc
 import os
 import select
 import signal
@@ -233,6 +234,7 @@ def main() -> None:
     for number in (signal.SIGINT, signal.SIGTERM):  # they reach the whole group; the receiver decides, and drains us
         signal.signal(number, signal.SIG_IGN)
     configure_logging()
+    gc.set_threshold(50_000)  # decoding makes many objects and no cycles
     commands = Commands(sys.stdin.buffer)
     line = commands.first()
     if not line:  # the receiver was killed before it could tell
