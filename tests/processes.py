@@ -217,6 +217,7 @@ class Publisher(contextlib.AbstractContextManager["Publisher"]):
 
     def __init__(self, port: int, window: int = 100, version: str = "5") -> None:
         self.acknowledged = 0
+        self._sent = 0
         self._free = threading.Semaphore(window)
         self._client = mqtt.Client(CallbackAPIVersion.VERSION2, protocol=protocol_versions(version)[0])
         self._client.max_inflight_messages_set(window)
@@ -233,16 +234,16 @@ class Publisher(contextlib.AbstractContextManager["Publisher"]):
         """Send one message as soon as there is room."""
         if not self._free.acquire(timeout=2 * _DEADLINE_S):
             raise TimeoutError("the broker acknowledges nothing")
+        self._sent += 1
         self._client.publish(topic, payload, qos=1, retain=retain)
 
     def publish_all(self, messages: Iterable[tuple[str, bytes]]) -> int:
         """Send messages and return how many, once the broker has acknowledged every one."""
-        before = self.acknowledged
         count = 0
         for topic, payload in messages:
             self.publish(topic, payload)
             count += 1
-        wait_until(lambda: self.acknowledged - before == count, "the broker to acknowledge everything")
+        wait_until(lambda: self.acknowledged == self._sent, "the broker to acknowledge everything")
         return count
 
     def __exit__(

@@ -16,7 +16,6 @@ from pathlib import Path
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from benchmarks.replay_alicante import spooled
 from ingest import daemon
 from ingest.daemon import Receiver
 from ingest.settings import BrokerSettings
@@ -75,7 +74,6 @@ def test_daemon_is_seen_from_outside(tmp_path: Path, broker: Mosquitto) -> None:
         process.wait_connected()
         wait_until(lambda: page.get("/readyz")[0] == 200, "the daemon to be ready")
         with Publisher(broker.port) as publisher:
-            wait_until(lambda: _sent(publisher) and spooled(site) > 0, "the subscription")
             publisher.publish_all([*map(reading, range(50)), ("meters/m1/readings", b"no json")])
         received = page.value
         wait_until(lambda: received("metriage_messages_total", outcome="stored") >= 50, "the batch")
@@ -109,11 +107,6 @@ def test_daemon_is_seen_from_outside(tmp_path: Path, broker: Mosquitto) -> None:
     assert {"messages", "readings", "stored", "duplicate", "quarantined", "seconds"} <= set(committed[0])
     assert events[-1]["event"] == f"stopped: {account['messages']['received']:,} messages in the lake, 0 waiting"
     assert not (site / "spool" / "daemon.json").exists()
-
-
-def _sent(publisher: Publisher) -> bool:
-    publisher.publish(*reading(10_000 + publisher.acknowledged))
-    return True
 
 
 def _kill_writer(process: Daemon) -> None:
@@ -166,7 +159,7 @@ def test_daemon_disk_full(tmp_path: Path, broker: Mosquitto, small_disk: Path, r
     filler = small_disk / "filler"
     with Daemon(site) as process, Publisher(broker.port, window=1000) as publisher:
         process.wait_connected()
-        wait_until(lambda: _sent(publisher) and spooled(site) > 0, "the subscription")
+        publisher.publish_all([reading(10_000)])
         wait_until(lambda: page.value("metriage_messages_total", outcome="stored") > 0, "the lake writer to have begun")
         _fill(filler, 60_000_000)
         for number in range(2_000):  # 8 MB: more than is left
