@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 import subprocess
 import sys
 import threading
@@ -13,6 +11,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -110,11 +109,9 @@ def test_daemon_is_seen_from_outside(tmp_path: Path, broker: Mosquitto) -> None:
 
 
 def _kill_writer(process: Daemon) -> None:
-    children = Path(f"/proc/{process.process.pid}/task")
-    for task in children.iterdir():
-        for child in (task / "children").read_text(encoding="ascii").split():
-            if b"ingest.writer_process" in Path(f"/proc/{child}/cmdline").read_bytes():
-                os.kill(int(child), signal.SIGKILL)
+    [writer] = psutil.Process(process.process.pid).children()
+    assert "ingest.writer_process" in writer.cmdline()
+    writer.kill()
 
 
 def test_daemon_metrics_port_taken(tmp_path: Path) -> None:
