@@ -138,6 +138,11 @@ class State(AbstractContextManager["State"]):
         state: dict[str, dict[str, object]] = json.loads(self._value("clock", "{}"))
         return state
 
+    def memory(self) -> dict[str, Any]:
+        """Return what decoders noted up to :meth:`position`."""
+        memory: dict[str, Any] = json.loads(self._value("memory", "{}"))
+        return memory
+
     def writer_id(self) -> str:
         """Return the name under which this writer's positions stand in the lake tables, empty where none was given."""
         return self._value("writer", "")
@@ -183,6 +188,7 @@ class State(AbstractContextManager["State"]):
         tally: Tally,
         clock_state: Mapping[str, Any],
         registers: Collection[tuple[str, str, int, float]],
+        memory: Mapping[str, Any] | None = None,
     ) -> None:
         """Record a batch that is complete in every table, in one transaction that also forgets its plan.
 
@@ -196,11 +202,13 @@ class State(AbstractContextManager["State"]):
             State of the local clock behind it.
         registers : collection of (meter_id, source, ts, volume_m3)
             Newest registers that it brought.
+        memory : mapping, optional
+            What decoders noted up to its end.
         """
         with self._transaction():
             self._connection.executemany(
                 "INSERT OR REPLACE INTO state VALUES (?, ?)",
-                [("position", str(position)), ("clock", json.dumps(clock_state))],
+                [("position", str(position)), ("clock", json.dumps(clock_state)), ("memory", json.dumps(memory or {}))],
             )
             self._connection.executemany(
                 "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", _counts(tally)

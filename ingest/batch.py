@@ -5,24 +5,18 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import polars as pl
 
 from ingest.account import Tally
-from ingest.message import ROW_COLUMNS, Decoded, RawMessage, Row
+from ingest.message import BESIDE, ROW_COLUMNS, Decoded, RawMessage, Row
+from ingest.row_schema import ROW_SCHEMA
 from ingest.vendor_profile import VendorProfile
-from lake.schemas import QUARANTINE, READINGS, TIME
+from lake.schemas import QUARANTINE, TIME
 from lake.vocabulary import MEASURES
 
 Register = tuple[str, str, int, float]
 
-_ROW_SCHEMA = pl.Schema(
-    {
-        name: pl.Int64() if name == "ts" else pl.Boolean() if name == "ambiguous" else READINGS.polars[name]
-        for name in ROW_COLUMNS
-    }
-)
 _CHUNK = 20_000
 _LARGE_PAYLOAD = 65_536
 _REGISTERS = ("volume_m3", "reverse_volume_m3")
@@ -39,7 +33,8 @@ class Batch:
     messages : int
         How many there are.
     readings : polars.DataFrame
-        Columns of the table ``readings`` without ``flags``, with ``position`` of the message and ``ambiguous``.
+        Columns of the table ``readings`` without ``flags``, with ``position`` of the message and what stands
+        beside it in a row (:data:`ingest.message.BESIDE`).
     quarantine : polars.DataFrame
         Rows of the table ``quarantine``, with ``position`` of the message.
     """
@@ -49,10 +44,6 @@ class Batch:
     messages: int
     readings: pl.DataFrame
     quarantine: pl.DataFrame
-
-
-def _empty_columns() -> list[list[Any]]:
-    return [[] for _ in ROW_COLUMNS]
 
 
 @dataclass(slots=True)
@@ -65,8 +56,6 @@ class BatchBuilder:
     readings: int = 0
     tally: Tally = field(default_factory=Tally)
     _rows: list[Row] = field(default_factory=list)
-    # A column that holds nothing for the latest rows is shorter than the others.
-    _columns: list[list[Any]] = field(default_factory=_empty_columns)
     _positions: list[int] = field(default_factory=list)
     _received: list[int | None] = field(default_factory=list)
     _frames: list[pl.DataFrame] = field(default_factory=list)
@@ -91,7 +80,7 @@ class BatchBuilder:
         if len(self._positions) >= _CHUNK:
             self._pack()
 
-    def add_columns(self, first: int, source: str, received: Sequence[int], columns: Sequence[Sequence[Any]]) -> None:
+    def add_frame(self, first: int, source: str, received: Sequence[int], frame: pl.DataFrame) -> None:
         """Take messages of one reading each, of which nothing was refused.
 
         Parameters
@@ -102,22 +91,14 @@ class BatchBuilder:
             Configured source name.
         received : sequence of int
             When each was received [µs since 1970 UTC].
-        columns : sequence of sequence
-            Their readings, in the order of :data:`ingest.message.ROW_COLUMNS`.
+        frame : polars.DataFrame
+            Their readings, those columns of :data:`ingest.row_schema.ROW_SCHEMA` that hold something.
         """
         count = len(received)
         self._note(first, count, count, source, max(received))
-        self._turn()
-        before = len(self._positions)
-        for column, values in zip(self._columns, columns, strict=True):
-            if values.count(None) < count:
-                if len(column) < before:
-                    column.extend([None] * (before - len(column)))
-                column.extend(values)
-        self._positions += range(first, first + count)
-        self._received += received
-        if len(self._positions) >= _CHUNK:
+        if self._positions:
             self._pack()
+        self._add(frame, received, range(first, first + count))
 
     def _note(self, first: int, messages: int, readings: int, source: str, received_at: int | None) -> None:
         self.first = self.first or first
@@ -126,40 +107,36 @@ class BatchBuilder:
         self.readings += readings
         self.tally.see(source, received_at, messages)
 
-    def _turn(self) -> None:
-        """Turn the rows that came one by one into columns."""
-        if self._rows:
-            before = len(self._positions) - len(self._rows)
-            for column, values in zip(self._columns, zip(*self._rows, strict=True), strict=True):
-                column.extend([None] * (before - len(column)))
-                column.extend(values)
-            self._rows = []
-
     def _pack(self) -> None:
-        self._turn()
-        height = len(self._positions)
+        """Turn the rows that came one by one into a frame."""
+        columns = zip(*self._rows, strict=True) if self._rows else ([] for _ in ROW_COLUMNS)
         frame = pl.DataFrame(
             [
-                pl.Series(name, column + [None] * (height - len(column)), dtype, strict=True)
-                if column
-                else pl.Series(name, [None], dtype).new_from_index(0, height)
-                for column, (name, dtype) in zip(self._columns, _ROW_SCHEMA.items(), strict=True)
+                pl.Series(name, column, dtype, strict=True)
+                for column, (name, dtype) in zip(columns, ROW_SCHEMA.items(), strict=True)
             ]
         )
+        self._add(frame, self._received, self._positions)
+        self._rows, self._positions, self._received = [], [], []
+
+    def _add(self, frame: pl.DataFrame, received: Sequence[int | None], positions: Sequence[int]) -> None:
         self._frames.append(
             frame.with_columns(
                 pl.col("ts").cast(TIME),
-                pl.Series("received_at", self._received, pl.Int64).cast(TIME),
-                pl.Series("position", self._positions, pl.Int64),
+                pl.Series("received_at", received, pl.Int64).cast(TIME),
+                pl.Series("position", positions, pl.Int64),
             ).with_columns(event_date=pl.col("ts").dt.date())
         )
-        self._columns, self._positions, self._received = _empty_columns(), [], []
 
     def build(self) -> Batch:
         """Return the batch."""
         self._pack()
         refused = pl.DataFrame(self._refused, schema={**QUARANTINE.polars, "position": pl.Int64()})
-        return Batch(self.first, self.last, self.messages, pl.concat(self._frames), refused)
+        readings = pl.concat(self._frames, how="diagonal")  # the last of them has all columns
+        self._frames = []
+        false = [pl.col(name).fill_null(value=False) for name in ("ambiguous", "profile_fixed")]
+        order = [*ROW_SCHEMA, "received_at", "position", "event_date"]
+        return Batch(self.first, self.last, self.messages, readings.with_columns(false).select(order), refused)
 
 
 def _quarantine_rows(message: RawMessage, decoded: Decoded) -> Iterator[dict[str, object]]:
@@ -210,7 +187,7 @@ def flag(readings: pl.DataFrame, registers: Collection[Register]) -> pl.DataFram
     words = [pl.when(pl.col(name)).then(pl.lit(name)) for name in masks]
     flags = marked.select("row", flags=pl.concat_list(words).list.drop_nulls())
     return (
-        readings.drop("ambiguous", "conflict")
+        readings.drop(*BESIDE, "conflict")
         .with_row_index("row")
         .join(flags, on="row", how="left", maintain_order="left")
         .drop("row")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping, Sequence
+from typing import Any
 
 import structlog
 
@@ -10,11 +11,12 @@ from ingest.batch import BatchBuilder
 from ingest.decoding import MessageDecoder
 from ingest.local_time import LocalClock
 from ingest.message import RawGroup
+from ingest.meters import NO_METERS, Meters
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
 
 _CHUNK = 10_000
-# Messages that are decoded at once; one among them that is not in order makes them be decoded one by one.
+# Where one of so many messages is not in order they are decoded one by one, no longer in halves.
 _SLICE = 100
 _MOST_READINGS = 400_000  # of one batch: messages may expand to thousands of readings each
 
@@ -38,6 +40,10 @@ class Collector:
         The time at which all of the batch is decoded [µs since 1970 UTC].
     until : int, optional
         Position of the last message, where a batch must become the same as before.
+    meters : Meters
+        What is known of meters: keys and aliases.
+    memory : mutable mapping, optional
+        What decoders noted in earlier batches.
     """
 
     def __init__(
@@ -49,6 +55,8 @@ class Collector:
         clock: LocalClock,
         moment: int,
         until: int | None = None,
+        meters: Meters = NO_METERS,
+        memory: MutableMapping[str, Any] | None = None,
     ) -> None:
         self._spool = spool
         self._limits = settings.ingest
@@ -57,8 +65,12 @@ class Collector:
         self.moment = moment
         self._until = until
         now: Callable[[], int] = lambda: moment  # noqa: E731 - decoding again must give the same rows
-        self._decoder = MessageDecoder(settings.codecs, settings.ingest.max_message_bytes, clock, now)
+        self._decoder = MessageDecoder(
+            settings.codecs, settings.ingest.max_message_bytes, clock, now, keys=meters.keys, aliases=meters.aliases,
+            memory=memory,
+        )  # fmt: skip
         self.builder = BatchBuilder()
+        self.memory = self._decoder.memory
         self._position = after
         self._size = 0
         self._full = False
@@ -89,7 +101,7 @@ class Collector:
                 groups = [_until(group, self._until) for group in groups if group.first <= self._until]
             if not groups:
                 break
-            for group in groups:
+            for group in _joined(groups):
                 _check_gapless(self._position, group)
                 self._take(group)
                 if self._full:
@@ -98,18 +110,20 @@ class Collector:
         return self.builder.messages - before
 
     def _take(self, group: RawGroup) -> None:
-        for start in range(0, len(group.rows), _SLICE):
-            part = RawGroup(group.first + start, group.channel, group.rows[start : start + _SLICE])
-            columns = self._decoder.sound_columns(part.rows, part.channel)
-            if columns is None:
-                self._take_one_by_one(part)
-            else:
-                _, received, payloads = zip(*part.rows, strict=True)
-                self.builder.add_columns(part.first, part.channel.source, received, columns)
-                self._size += sum(map(len, payloads))
-                self._look_whether_full()
-            if self._full:
-                return
+        """Take a group as a whole, or, where something in it is not in order, its halves, and in the end one by one."""
+        frame = self._decoder.sound_frame(group.rows, group.channel) if len(group.rows) > 1 else None
+        if frame is not None:
+            _, received, payloads = zip(*group.rows, strict=True)
+            self.builder.add_frame(group.first, group.channel.source, received, frame)
+            self._size += sum(map(len, payloads))
+            self._look_whether_full()
+        elif len(group.rows) <= _SLICE:
+            self._take_one_by_one(group)
+        else:
+            half = len(group.rows) // 2
+            self._take(RawGroup(group.first, group.channel, group.rows[:half]))
+            if not self._full:
+                self._take(RawGroup(group.first + half, group.channel, group.rows[half:]))
 
     def _take_one_by_one(self, group: RawGroup) -> None:
         for message in group.messages():
@@ -127,6 +141,18 @@ class Collector:
         self._full = self._until is None and (
             self._size >= self._limits.commit_bytes or self.builder.readings >= _MOST_READINGS
         )
+
+
+def _joined(groups: Sequence[RawGroup]) -> list[RawGroup]:
+    """Return groups of one channel that follow each other as one: a large one costs less than many."""
+    joined: list[RawGroup] = []
+    for group in groups:
+        last = joined[-1] if joined else None
+        if last is not None and last.channel == group.channel and last.first + len(last.rows) == group.first:
+            last.rows.extend(group.rows)
+        else:
+            joined.append(group)
+    return joined
 
 
 def _until(group: RawGroup, last: int) -> RawGroup:

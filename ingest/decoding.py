@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
+import polars as pl
+from paho.mqtt.client import topic_matches_sub
 
-from ingest.decoders import Context, Decoder
+from ingest.decoders import Context, Decoder, shapes
 from ingest.decoders.delimited import DelimitedDecoder
-from ingest.decoders.native import NativeDecoder, SoundReadings
 from ingest.excerpt import excerpt
+from ingest.keys import NO_KEYS, Keys
 from ingest.local_time import LocalClock, parse_time
 from ingest.message import TS, Channel, Decoded, RawMessage, RawRow, Rejection, Row
 from ingest.reading import check_meter_id, check_time, meter_id_of_topic
 from ingest.settings import CodecSettings
+from ingest.sound_readings import SoundReadings
 from lake.errors import DecodingError
 
 _LARGEST_TOPIC = 1024
+_MOST_TOPICS = 50_000
 
 
 class _Envelope(msgspec.Struct):
@@ -41,21 +45,39 @@ class MessageDecoder:
         Resolves local times.
     now : callable
         The clock [µs since 1970 UTC].
+    keys : Keys
+        Keys of encrypted meters.
+    aliases : mapping of str to str
+        Other names of meters, in lower case.
+    memory : mutable mapping, optional
+        What decoders noted at earlier messages; changed as messages are decoded.
     """
 
     def __init__(
-        self, codecs: Mapping[str, CodecSettings], max_message_bytes: int, clock: LocalClock, now: Callable[[], int]
+        self,
+        codecs: Mapping[str, CodecSettings],
+        max_message_bytes: int,
+        clock: LocalClock,
+        now: Callable[[], int],
+        *,
+        keys: Keys = NO_KEYS,
+        aliases: Mapping[str, str] | None = None,
+        memory: MutableMapping[str, Any] | None = None,
     ) -> None:
         self._codecs = codecs
         self._max_message_bytes = max_message_bytes
         self._clock = clock
         self._now = now
-        self._decoders: dict[Channel, Decoder] = {}
+        self._keys = keys
+        self._aliases = aliases or {}
+        self.memory = {} if memory is None else memory
+        self._decoders: dict[tuple[str, tuple[str, ...]], Decoder] = {}
+        self._of_topic: dict[tuple[tuple[tuple[str, str], ...], str], str | None] = {}
         self._envelope = msgspec.json.Decoder(_Envelope)
-        self._sound = SoundReadings(max_message_bytes)
+        self._sound = SoundReadings(max_message_bytes, self._aliases)
 
-    def sound_columns(self, messages: Sequence[RawRow], channel: Channel) -> list[Sequence[Any]] | None:
-        """Return the readings of messages that hold one each, all of them in order, column by column.
+    def sound_frame(self, messages: Sequence[RawRow], channel: Channel) -> pl.DataFrame | None:
+        """Return the readings of messages that hold one each, all of them in order, as one frame.
 
         The short way for what most messages are: native readings of a meter's own topic.
 
@@ -68,20 +90,25 @@ class MessageDecoder:
 
         Returns
         -------
-        list of sequence or None
-            In the order of :data:`ingest.message.ROW_COLUMNS`, the same that :meth:`decode` gives one by one; None
-            where it must look at them.
+        polars.DataFrame or None
+            Those columns of :data:`ingest.row_schema.ROW_SCHEMA` that hold something, the same that :meth:`decode`
+            gives one by one; None where it must look at them.
         """
-        return self._sound.columns(messages, channel.source) if _short(channel) else None
+        frame = self._sound.frame(messages, channel.source) if _short(channel) else None
+        if frame is not None and channel.profile is not None:
+            frame = frame.with_columns(profile=pl.lit(channel.profile), profile_fixed=True)
+        return frame
 
     def sound_rows(self, message: RawMessage) -> list[Row] | None:
         """Return the rows of a message in which everything is in order, None where :meth:`decode` must look at it."""
         _, channel, topic, received_at, payload = message
-        return self._sound.rows(payload, topic, channel.source, received_at) if _short(channel) else None
+        rows = self._sound.rows(payload, topic, channel.source, received_at) if _short(channel) else None
+        return rows if rows is None or channel.profile is None else _with_profile(rows, channel.profile)
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what `message` holds; what cannot be decoded comes back as its rejection, nothing is raised."""
-        topic = message.origin if message.channel.transport == "mqtt" else None
+        channel = message.channel
+        topic = message.origin if channel.transport == "mqtt" else None
         received_at = message.received_at
         try:
             if len(message.payload) > self._max_message_bytes:
@@ -89,15 +116,20 @@ class MessageDecoder:
                     "too_large", f"{len(message.payload)} bytes; the limit is {self._max_message_bytes}"
                 )
             payload = message.payload
-            if message.channel.enveloped:
-                payload, topic, received_at = self._open_envelope(payload, topic, message.channel)
-            context = Context(topic, message.channel.source, received_at, self._now(), self._clock)
-            decoded = self._decoder(message.channel).decode(payload, context)
+            if channel.enveloped:
+                payload, topic, received_at = self._open_envelope(payload, topic, channel)
+            decoder, name = self._decoder(channel, topic, payload)
+            context = Context(topic, channel.source, received_at, self._now(), self._clock, self._keys, self._aliases,
+                              self.memory.setdefault(name, {}))  # fmt: skip
+            decoded = decoder.decode(payload, context)
         except DecodingError as error:
             meter_id = error.meter_id or _known_meter(topic)
             return Decoded(topic, received_at, [], [Rejection(error.reason, error.detail, meter_id)])
         if decoded.received_at is None and decoded.rows:
             decoded.received_at = max(row[TS] for row in decoded.rows)
+        profile = self._named(channel.topic_profiles, topic) or channel.profile
+        if profile is not None:
+            decoded.rows = _with_profile(decoded.rows, profile)
         return decoded
 
     def _open_envelope(
@@ -130,23 +162,55 @@ class MessageDecoder:
         check_time(received_at, None, self._now(), "received_at")
         return received_at
 
-    def _decoder(self, channel: Channel) -> Decoder:
-        decoder = self._decoders.get(channel)
+    def _decoder(self, channel: Channel, topic: str | None, payload: bytes) -> tuple[Decoder, str]:
+        """Return the decoder of a payload, and its name."""
+        name = self._named(channel.topic_codecs, topic) or channel.codec
+        if name == "auto":
+            name = self._recognised(topic, payload)
+        decoder = self._decoders.get((name, channel.header))
         if decoder is None:
-            decoder = self._decoders[channel] = self._make_decoder(channel)
-        return decoder
+            decoder = self._decoders[name, channel.header] = self._make_decoder(name, channel.header)
+        return decoder, name
 
-    def _make_decoder(self, channel: Channel) -> Decoder:
-        if channel.codec == "native":
-            return NativeDecoder()
-        settings = self._codecs.get(channel.codec)
-        if settings is None:
-            raise DecodingError("unknown_codec", f"there is no [codecs.{channel.codec}] in the settings")
-        return DelimitedDecoder(settings, channel.header or None)
+    def _make_decoder(self, name: str, header: tuple[str, ...]) -> Decoder:
+        settings = self._codecs.get(name)
+        if settings is not None:
+            return DelimitedDecoder(settings, header or None)
+        if name not in shapes():
+            raise DecodingError("unknown_codec", f"there is no payload shape and no [codecs.{name}] of that name")
+        return shapes()[name].make()
+
+    def _named(self, names: tuple[tuple[str, str], ...], topic: str | None) -> str | None:
+        """Return the name that stands beside the first filter that a topic matches."""
+        if not names or topic is None:
+            return None
+        known = (names, topic)
+        if known not in self._of_topic:
+            if len(self._of_topic) >= _MOST_TOPICS:
+                self._of_topic.clear()
+            self._of_topic[known] = next((name for filter_, name in names if topic_matches_sub(filter_, topic)), None)
+        return self._of_topic[known]
+
+    def _recognised(self, topic: str | None, payload: bytes) -> str:
+        """Return the name of the shape that topic or content show, the native one where they show none."""
+        if topic is not None:
+            by_topic = tuple((filter_, name) for name, shape in shapes().items() for filter_ in shape.topics)
+            name = self._named(by_topic, topic)
+            if name is not None:
+                return name
+        return next((name for name, shape in shapes().items() if shape.recognises(payload)), "native")
 
 
 def _short(channel: Channel) -> bool:
-    return channel.codec == "native" and channel.transport == "mqtt" and not channel.enveloped
+    return (
+        channel.codec == "native"
+        and channel.transport == "mqtt"
+        and not (channel.enveloped or channel.topic_codecs or channel.topic_profiles)
+    )
+
+
+def _with_profile(rows: list[Row], profile: str) -> list[Row]:
+    return [(*row[:-2], profile, True) for row in rows]
 
 
 def _known_meter(topic: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import subprocess
 import sys
 import threading
@@ -24,6 +25,21 @@ _PATIENCE_S = 120.0
 _LONGEST_LINE = 65_536
 
 log = structlog.get_logger(__name__)
+
+
+def _frugal() -> dict[str, str]:
+    """Return environment variables that keep the writer small, and leave processors to the broker and the receiver.
+
+    Batches come and go: what the allocators of Polars (jemalloc), Arrow and C keep of the last one would be added to
+    the next one. The writer has two threads of its own, each of which may use Polars.
+    """
+    cores = len(os.sched_getaffinity(0))
+    return {
+        "_RJEM_MALLOC_CONF": "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0",
+        "ARROW_DEFAULT_MEMORY_POOL": "system",
+        "MALLOC_ARENA_MAX": "2",
+        "POLARS_MAX_THREADS": str(max(1, cores // 2)),
+    }
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +79,10 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
     def _start(self) -> None:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "ingest.writer_process"], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+                [sys.executable, "-m", "ingest.writer_process"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                env=_frugal() | os.environ,
             )
         except OSError as error:  # no memory or no process to be had just now
             self._failed(f"the lake writer cannot be started: {error}")

@@ -20,6 +20,7 @@ import time
 import uuid
 import zlib
 from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -41,6 +42,7 @@ from ingest.collecting import Collector
 from ingest.duplicates import DuplicateIndex
 from ingest.gap import Gap
 from ingest.local_time import LocalClock
+from ingest.meters import load_meters
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
 from ingest.vendor_profile import VendorProfile, shipped_profile
@@ -85,10 +87,13 @@ class LakeWriter:
         self._moment = 0  # at which the batch was decoded
         self._lake = Lake(open_storage(settings.lake, site))
         self._duplicates = DuplicateIndex(self._lake)
+        self._meters = load_meters(settings)
         self._checked = False
         self._gap = 0  # number of the last gap of the spool that is in the lake
         self.conflicts = 0
         self._spool = Spool(site / "spool")
+        self._ahead_spool: Spool | None = None  # a connection of the thread that decodes ahead
+        self._ahead = ThreadPoolExecutor(1, thread_name_prefix="decoding ahead")
         self._state = State(site / "spool")
         if not self._state.writer_id():
             self._state.name_writer(f"writer-{uuid.uuid4().hex[:12]}")
@@ -102,6 +107,9 @@ class LakeWriter:
 
     def close(self) -> None:
         """Close the databases."""
+        self._ahead.shutdown()
+        if self._ahead_spool is not None:
+            self._ahead_spool.close()
         self._spool.close()
         self._state.close()
 
@@ -161,6 +169,8 @@ class LakeWriter:
             clock=LocalClock(self._state.clock_state()),
             moment=self._clock() if begun is None else begun.now,
             until=None if begun is None else begun.last,
+            meters=self._meters,
+            memory=self._state.memory(),
         )
         return _Opened(collector, begun, done)
 
@@ -191,12 +201,42 @@ class LakeWriter:
             builder.first = after + 1  # acknowledged, and all of them gone
             builder.last = received if begun is None else begun.last
         batch = builder.build()
-        plan = begun if begun is not None and done else self._store(batch, builder.tally, after)
-        self._finish(batch, plan, after)
-        reach("writer.tables_done")
-        self._state.complete(batch.last, plan.tally, opened.collector.clock.state, newest_registers(self._newer(batch)))
+        ahead = self._decode_ahead(opened.collector, batch.last) if received > batch.last else None
+        try:
+            plan = begun if begun is not None and done else self._store(batch, builder.tally, after)
+            self._finish(batch, plan, after)
+            reach("writer.tables_done")
+            collector = opened.collector
+            registers = newest_registers(self._newer(batch))
+            self._state.complete(batch.last, plan.tally, collector.clock.state, registers, collector.memory)
+        except (LakeError, SpoolError):
+            if ahead is not None:
+                ahead.exception()  # it follows a batch that is not there yet: wait for its end, and leave it
+            raise
         reach("writer.accounted")
+        self._opened = ahead.result() if ahead is not None else None
         return batch.last - after
+
+    def _decode_ahead(self, collector: Collector, after: int) -> Future[_Opened | None]:
+        """Decode the next batch in a thread while this one is stored: neither needs the interpreter for long."""
+        clock = LocalClock(copy.deepcopy(collector.clock.state))
+        memory = copy.deepcopy(collector.memory)
+        if self._ahead_spool is None:
+            self._ahead_spool = Spool(self._spool.folder, read_only=True)
+        ahead = Collector(
+            self._ahead_spool, self._settings, after=after, clock=clock, moment=self._clock(), meters=self._meters,
+            memory=memory,
+        )  # fmt: skip
+
+        def decode() -> _Opened | None:
+            try:
+                while ahead.collect(_PREPARE) >= _PREPARE:
+                    pass
+            except SpoolError:  # the next step meets it again, and says so
+                return None
+            return _Opened(ahead, None, done=False) if ahead.builder.messages else None
+
+        return self._ahead.submit(decode)
 
     def _check(self) -> None:
         """Check the lake once, before anything is written to it."""

@@ -10,8 +10,10 @@ from lake.vocabulary import READING
 Transport = Literal["mqtt", "file"]
 
 # A decoded reading is a plain tuple in this order; times are integers, microseconds since 1970 UTC. `ambiguous` is
-# the one flag that only a decoder can know, the others are worked out for whole batches.
-ROW_COLUMNS = (*(name for name in READING if name not in {"received_at", "flags", "event_date"}), "ambiguous")
+# the one flag that only a decoder can know, the others are worked out for whole batches. `profile` is the vendor
+# profile that the decoder takes the meter's codes for, or the one that the settings fix (`profile_fixed`).
+BESIDE = ("ambiguous", "profile", "profile_fixed")  # columns of a row that the table has not
+ROW_COLUMNS = (*(name for name in READING if name not in {"received_at", "flags", "event_date"}), *BESIDE)
 TS = ROW_COLUMNS.index("ts")
 
 Row = tuple[Any, ...]
@@ -28,13 +30,17 @@ class Channel:
     transport : {"mqtt", "file"}
         Whether ``origin`` of its messages is an MQTT topic or a file and line.
     codec : str
-        ``native`` or the name of a ``[codecs.NAME]`` table.
+        Name of a payload shape, ``auto``, or the name of a ``[codecs.NAME]`` table.
     source : str
         Configured source name.
     enveloped : bool
         The payload must be (MQTT) or may be (file) an envelope ``{"topic", "received_at", "payload"}``.
     header : tuple of str
         Column names of the file, where it has a header.
+    profile : str, optional
+        Vendor profile that the settings fix for all its meters.
+    topic_codecs, topic_profiles : tuple of (filter, name)
+        Codecs and vendor profiles of single topics; the first filter that matches holds.
     """
 
     transport: Transport
@@ -42,6 +48,9 @@ class Channel:
     source: str
     enveloped: bool
     header: tuple[str, ...] = ()
+    profile: str | None = None
+    topic_codecs: tuple[tuple[str, str], ...] = ()
+    topic_profiles: tuple[tuple[str, str], ...] = ()
 
 
 class RawMessage(NamedTuple):

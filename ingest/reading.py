@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import msgspec
@@ -56,8 +56,8 @@ def meter_id_of_topic(topic: str | None) -> str | None:
     return topic[: -len("/readings")].rsplit("/", 1)[-1] or None
 
 
-def agree_on_meter(payload_id: object, topic: str | None) -> str:
-    """Return the meter that payload and topic name.
+def agree_on_meter(payload_id: object, topic: str | None, aliases: Mapping[str, str] | None = None) -> str:
+    """Return the meter that payload and topic name, each perhaps by one of its `aliases` (in lower case).
 
     Raises
     ------
@@ -68,11 +68,16 @@ def agree_on_meter(payload_id: object, topic: str | None) -> str:
     if payload_id is None:
         if topic_id is None:
             raise DecodingError("no_meter_id", "neither meter_id nor the topic names a meter")
-        return check_meter_id(topic_id)
-    meter_id = check_meter_id(payload_id)
-    if topic_id is not None and topic_id != meter_id:
-        raise DecodingError("meter_id_mismatch", f"the topic names {excerpt(topic_id)}, the payload {meter_id!r}")
+        return _resolved(check_meter_id(topic_id), aliases)
+    named = check_meter_id(payload_id)
+    meter_id = _resolved(named, aliases)
+    if topic_id is not None and topic_id != named and _resolved(topic_id, aliases) != meter_id:
+        raise DecodingError("meter_id_mismatch", f"the topic names {excerpt(topic_id)}, the payload {named!r}")
     return meter_id
+
+
+def _resolved(meter_id: str, aliases: Mapping[str, str] | None) -> str:
+    return aliases.get(meter_id.lower(), meter_id) if aliases else meter_id
 
 
 def check_time(ts: int, received_at: int | None, now: int, field: str = "ts") -> None:
@@ -217,12 +222,23 @@ _CHECKS: dict[str, tuple[int, Callable[[str, object], object]]] = {
         "valid": check_bool,
     }.items()
 }
-_METER, _TS, _SOURCE, _EXTRA, _AMBIGUOUS = map(ROW_COLUMNS.index, ("meter_id", "ts", "source", "extra", "ambiguous"))
+_METER, _TS, _SOURCE, _INVALID, _EXTRA, _AMBIGUOUS, _PROFILE, _FIXED = map(
+    ROW_COLUMNS.index,
+    ("meter_id", "ts", "source", "invalid_fields", "extra", "ambiguous", "profile", "profile_fixed"),
+)
 _VALUES = sorted(_CHECKS[name][0] for name in (*MEASURES, "status", "error_codes"))
 
 
 def build_row(
-    fields: Mapping[str, Any], *, meter_id: str, ts: int, source: str, extra: Mapping[str, Any], ambiguous: bool = False
+    fields: Mapping[str, Any],
+    *,
+    meter_id: str,
+    ts: int,
+    source: str,
+    extra: Mapping[str, Any],
+    ambiguous: bool = False,
+    profile: str | None = None,
+    invalid: Collection[str] = (),
 ) -> Row:
     """Return a checked reading in the order of :data:`ingest.message.ROW_COLUMNS`.
 
@@ -236,6 +252,10 @@ def build_row(
         Unknown fields to keep.
     ambiguous : bool
         Whether `ts` was resolved in a repeated hour.
+    profile : str, optional
+        Vendor profile by which the meter's codes are read where neither settings nor registry say another one.
+    invalid : collection of str
+        Fields that the payload itself says hold no measurement.
 
     Raises
     ------
@@ -250,6 +270,9 @@ def build_row(
     if all(row[place] is None for place in _VALUES):
         raise DecodingError("no_value", "the reading has neither a value nor a status nor a code")
     row[_METER], row[_TS], row[_SOURCE], row[_AMBIGUOUS] = meter_id, ts, source, ambiguous
+    row[_PROFILE], row[_FIXED] = profile, False
+    if invalid:
+        row[_INVALID] = sorted(invalid)
     if extra:
         row[_EXTRA] = encode_extra(extra)
     return tuple(row)

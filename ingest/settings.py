@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
-from ingest.topic_filter import filter_mistake, topic_mistake
+from ingest.topic_filter import filter_mistake, is_shared, topic_mistake
 from lake.errors import SettingsError
 from lake.settings import LakeSettings
 from lake.vocabulary import MEASURES
@@ -64,8 +64,22 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         ),
     ] = "metriage"
     codec: Annotated[
-        str, Meta(description='"native" (the JSON of the contract) or the NAME of a [codecs.NAME] table')
+        str,
+        Meta(
+            description='"native" (the JSON of the contract), another payload shape of docs/payloads.md, "auto" (the '
+            "shape that topic or content show), or the NAME of a [codecs.NAME] table"
+        ),
     ] = "native"
+    topic_codecs: Annotated[
+        dict[str, str], Meta(description="codecs of single topics: topic filter = codec; the first that matches holds")
+    ] = {}
+    vendor: Annotated[
+        str | None,
+        Meta(description="vendor profile of all meters of this source; default: the registry's match"),
+    ] = None
+    topic_vendors: Annotated[
+        dict[str, str], Meta(description="vendor profiles of single topics: topic filter = profile")
+    ] = {}
     source: Annotated[
         str, Meta(min_length=1, description="name of this source for readings that do not carry their own")
     ] = "default"
@@ -125,6 +139,12 @@ class BrokerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             mistake = filter_mistake(topic)
             if mistake is not None:
                 raise SettingsError(f"{topic!r} is no topic filter: {mistake}", key=f"{key}.topics")
+        for name in ("topic_codecs", "topic_vendors"):
+            for topic in getattr(self, name):
+                mistake = filter_mistake(topic)
+                if mistake is not None or is_shared(topic):
+                    raise SettingsError(f"{topic!r} is no topic filter: {mistake or 'write it without $share/GROUP/'}",
+                                        key=f"{key}.{name}")  # fmt: skip
         mistake = None if self.status_topic is None else topic_mistake(self.status_topic)
         if mistake is not None:
             raise SettingsError(f"{self.status_topic!r} is no topic: {mistake}", key=f"{key}.status_topic")
@@ -289,6 +309,10 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     max_message_bytes: Annotated[int, Meta(ge=1_000, description="a larger message is quarantined undecoded [B]")] = (
         4_000_000
     )
+    keys_file: Annotated[
+        str | None,
+        Meta(description='file of mode 0600 with keys of encrypted meters, a line each: "meter or device id" = "hex"'),
+    ] = None
     spool_limit_bytes: Annotated[
         int, Meta(ge=10_000_000, description="spool size at which acknowledging stops until the lake catches up [B]")
     ] = 20_000_000_000

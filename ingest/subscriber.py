@@ -107,7 +107,10 @@ class Subscriber:
         self._name = broker_name(settings)
         self._now = now or (lambda: time.time_ns() // 1000)
         enveloped = settings.received_at == "envelope"
-        self._channel = Channel("mqtt", settings.codec, settings.source, enveloped)
+        self._channel = Channel(
+            "mqtt", settings.codec, settings.source, enveloped, profile=settings.vendor,
+            topic_codecs=tuple(settings.topic_codecs.items()), topic_profiles=tuple(settings.topic_vendors.items()),
+        )  # fmt: skip
         self._max_message_bytes = max_message_bytes
         self._vitals = vitals or BrokerVitals(self._name, settings.source)
         self._vitals.silent_after_s = float(settings.silent_after_s)

@@ -187,6 +187,7 @@ class WriterLoop:
             self._retry_s = 1.0
             pending = self._writer.pending()
             self._waiting_since = time.monotonic() if pending else None
+            self._more = pending > 0
         elif pending:
             self._more = self._writer.prepare()
         if draining and not pending:

@@ -12,6 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from diagnostics.settings import ProfileSettings, RuleSettings
+from ingest.decoders import shapes
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, MetricsSettings, check_zone
 from lake.errors import SettingsError
 from lake.settings import CompactSettings, LakeSettings
@@ -82,8 +83,8 @@ def check_settings(settings: Settings) -> None:
     """
     check_zone(settings.site.timezone, "site.timezone")
     for name, codec in settings.codecs.items():
-        if name == "native":
-            raise SettingsError('"native" is the built-in codec; choose another name', key="codecs.native")
+        if name == "auto" or name in shapes():
+            raise SettingsError(f'"{name}" is built in; choose another name', key=f"codecs.{name}")
         codec.check(f"codecs.{name}")
     settings.lake.check("lake")
     clients: set[tuple[str, str]] = set()
@@ -101,15 +102,18 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_codec(broker: BrokerSettings, key: str, settings: Settings) -> None:
-    if broker.codec == "native":
-        return
-    codec = settings.codecs.get(broker.codec)
-    if codec is None:
-        known = ", ".join(["native", *settings.codecs])
-        raise SettingsError(f"there is no [codecs.{broker.codec}]; known are {known}", key=f"{key}.codec")
-    if not codec.by_number:
-        raise SettingsError("a message has no header: give its columns by number, or names",
-                            key=f"codecs.{broker.codec}.columns")  # fmt: skip
+    for where, name in ((f"{key}.codec", broker.codec), *((f"{key}.topic_codecs", name) for name in
+                                                          broker.topic_codecs.values())):  # fmt: skip
+        if name == "auto" or name in shapes():
+            continue
+        codec = settings.codecs.get(name)
+        if codec is None:
+            known = ", ".join(["auto", *shapes(), *settings.codecs])
+            raise SettingsError(f"there is no payload shape and no [codecs.{name}] of that name; known are {known}",
+                                key=where)  # fmt: skip
+        if not codec.by_number:
+            raise SettingsError("a message has no header: give its columns by number, or names",
+                                key=f"codecs.{name}.columns")  # fmt: skip
 
 
 _AT = re.compile(r"^(?P<what>.*?) - at `\$\.?(?P<path>.*)`$", re.DOTALL)

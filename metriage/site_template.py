@@ -38,6 +38,8 @@ _EXAMPLES = {
     "key_password_file": "secrets/broker-key-password",
     "username_env": "METRIAGE_BROKER_USERNAME",
     "status_topic": "metriage/status",
+    "vendor": "generic",
+    "keys_file": "meters.keys",
     "listen": "127.0.0.1:9464",
     "endpoint_url": "https://s3.example.org",
     "secret_key_file": "s3.secret",

@@ -64,7 +64,7 @@ class DelimitedDecoder:
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the reading of one line; see :class:`ingest.decoders.Decoder`."""
         cells = self._cells(payload)
-        meter_id = agree_on_meter(self._head("meter_id", cells) or None, context.topic)
+        meter_id = agree_on_meter(self._head("meter_id", cells) or None, context.topic, context.aliases)
         try:
             return Decoded(context.topic, context.received_at, [self._row(cells, meter_id, context)])
         except DecodingError as error:

@@ -66,7 +66,8 @@ def context(topic: str | None = TOPIC, received_at: int | None = NOW) -> Context
 def named(row: Row) -> dict[str, Any]:
     """Return the fields of a row that hold something."""
     fields = dict(zip(ROW_COLUMNS, row, strict=True))
-    return {name: value for name, value in fields.items() if value is not None and (name != "ambiguous" or value)}
+    false = {"ambiguous", "profile_fixed"}
+    return {name: value for name, value in fields.items() if value is not None and (name not in false or value)}
 
 
 def settings_of(site: Path, codecs: Mapping[str, CodecSettings] | None = None, **ingest: Any) -> WriterSettings:

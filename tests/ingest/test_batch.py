@@ -18,7 +18,7 @@ from ingest.batch import (
     flag,
     newest_registers,
 )
-from ingest.message import RawMessage
+from ingest.message import BESIDE, RawMessage
 from ingest.vendor_profile import shipped_profile
 from lake.schemas import READINGS
 from tests.ingest.messages import MQTT, NOW, TOPIC, decode, native
@@ -47,7 +47,7 @@ def test_batch_columns_are_the_tables() -> None:
     """What a batch brings fits the table, apart from what is worked out later."""
     frame = readings((0, 1.0))
 
-    assert set(READINGS.columns) - {"flags"} == set(frame.columns) - {"position", "ambiguous"}
+    assert set(READINGS.columns) - {"flags"} == set(frame.columns) - {"position", *BESIDE}
     assert {name: dtype for name, dtype in frame.schema.items() if name in READINGS.columns} == {
         name: dtype for name, dtype in READINGS.polars.items() if name != "flags"
     }

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 
+import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.decoding import MessageDecoder
 from ingest.local_time import LocalClock
-from ingest.message import Channel, Decoded, RawMessage
+from ingest.message import ROW_COLUMNS, Channel, Decoded, RawMessage
+from ingest.row_schema import ROW_SCHEMA
 from lake.vocabulary import MEASURES, QUARANTINE_REASONS, READING
 from tests.ingest.messages import ALICANTE, ENVELOPED, LINES, MQTT, NOW, TOPIC, decode, named, native
 from tests.ingest.test_reading import JSON
@@ -249,9 +251,9 @@ def test_sound_rows_are_those_of_decode(
         assert (repr(decoded.rows), [], topic, NOW) == (
             repr(rows), decoded.rejections, decoded.topic, decoded.received_at
         )  # fmt: skip
-    columns = decoder.sound_columns([message[2:]] * 2, MQTT)
-    if columns is not None:
-        assert repr([decoded.rows[0]] * 2) == repr(list(zip(*columns, strict=True)))
+    frame = decoder.sound_frame([message[2:]] * 2, MQTT)
+    if frame is not None:
+        assert [decoded.rows[0]] * 2 == rows_of(frame)
         assert (1, []) == (len(decoded.rows), decoded.rejections)
 
 
@@ -285,19 +287,93 @@ def test_sound_rows_take_what_is_common(payload: bytes) -> None:
     assert decoder.decode(message).rows == decoder.sound_rows(message)
 
 
-def test_sound_columns_take_what_is_common() -> None:
-    """Plain readings of several meters are taken at once; one that is not leaves all of them to the way one by one."""
-    topics = [f"meters/m{number}/readings" for number in (1, 2, 1)]
-    payloads = [native(), b'{"ts": 1717236000, "volume_m3": 2, "seq": 7}', native(source="s", battery_v=None)]
-    rows = [(topic, NOW, payload) for topic, payload in zip(topics, payloads, strict=True)]
-    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
-    columns = decoder.sound_columns(rows, MQTT)
-    one_by_one = [decoder.decode(RawMessage(1, MQTT, *row)).rows[0] for row in rows]
+def rows_of(frame: pl.DataFrame) -> list[tuple[object, ...]]:
+    """Return the readings of a frame as rows; what it leaves out is empty."""
+    false = {"ambiguous": False, "profile_fixed": False}
+    return [tuple((false | row).get(name) for name in ROW_COLUMNS) for row in frame.iter_rows(named=True)]
 
-    assert columns is not None
-    assert repr(one_by_one) == repr(list(zip(*columns, strict=True)))
-    for other in (native(meter_id="m2"), native(ts=1), native(x=1), native(error_codes=["E1"]), b"{", b'{"ts": 1e9}'):
-        assert decoder.sound_columns([*rows, (topics[0], NOW, other)], MQTT) is None
+
+def test_sound_frame_takes_what_is_common() -> None:
+    """Plain readings of several meters are taken at once, with codes, ISO times and non-ASCII texts."""
+    topics = [f"meters/m{number}/readings" for number in (1, 2, 1)]
+    texts = [native(), b'{"ts": "2024-06-01T12:00:00+02:00", "volume_m3": 2, "seq": 7, "error_codes": ["E1", "E2"]}',
+             native(source="s", battery_v=None, firmware="\u6c34").decode("unicode_escape").encode()]  # fmt: skip
+    rows = [(topic, NOW, payload) for topic, payload in zip(topics, texts, strict=True)]
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+    frame = decoder.sound_frame(rows, MQTT)
+
+    assert frame is not None
+    assert [decoder.decode(RawMessage(1, MQTT, *row)).rows[0] for row in rows] == rows_of(frame)
+    assert dict(frame.schema) == {name: ROW_SCHEMA[name] for name in frame.columns}
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        native(meter_id="m2"), native(ts=1), native(x=1), native(error_codes=["E1", ""]), native(error_codes=[]),
+        native(error_codes=["E1", None]), native(volume_m3=1e13), native(valve_state="ajar"),
+        native(firmware="x" * 257), native(volume_m3=None), native(profile=None), native(firmware='"'),
+        b"{", b"", b'{"ts": 1e9}',
+        b'{"ts": 1717236000, "volume_m3": NaN}', b'{"ts": 1717236000, "volume_m3": -Infinity}',
+        b'{"ts": 1717236000, "volume_m3": 1}{"ts": 1717236000, "volume_m3": 2}',
+        b'{"ts": 1717236000,\n"volume_m3": 1}', b'{"ts": 1717236000, "volume_m3": 1, "volume_m3": 2}',
+        b'{"ts": 1717236000, "volume_m3": 1, "firmware": "\xff"}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_sound_frame_leaves_what_is_not_in_order(other: bytes, place: int) -> None:
+    """One message that needs a closer look leaves all of them to the way one by one, wherever it stands."""
+    rows = [(TOPIC, NOW, native()), (TOPIC, NOW, native(seq=2))]
+    rows.insert(place, (TOPIC, NOW, other))
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+
+    assert decoder.sound_frame(rows, MQTT) is None
+
+
+def test_sound_frame_two_in_one_and_none_in_another() -> None:
+    """Two objects in one payload are not made up for by a payload without any."""
+    two, rows = b'{"ts": 1717236000, "volume_m3": 1}{"ts": 1717236000, "volume_m3": 2}', (TOPIC, NOW)
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+
+    assert decoder.sound_frame([(*rows, two), (*rows, b"")], MQTT) is None
+    assert decoder.sound_frame([(*rows, two), (*rows, b"{}"[:1]), (*rows, b"}")], MQTT) is None
+
+
+def test_sound_frame_other_fields_after_each_other() -> None:
+    """What the last messages had is only a guess at what the next ones have."""
+    decoder = MessageDecoder({}, 4_000_000, LocalClock(), lambda: NOW)
+    for fields in ({"seq": 1}, {"battery_v": 3.6}, {"ts": "2024-06-01T10:00:00Z"}, {"ts": 1717236000, "status": 3}):
+        rows = [(TOPIC, NOW, native(**fields))] * 2
+        frame = decoder.sound_frame(rows, MQTT)
+
+        assert frame is not None
+        assert [decoder.decode(RawMessage(1, MQTT, *rows[0])).rows[0]] * 2 == rows_of(frame)
+
+
+def test_topic_names_codec_and_profile() -> None:
+    """A topic's own codec and vendor profile come before those of the source."""
+    channel = Channel(
+        "mqtt", "gone", "s", enveloped=False, profile="p", topic_codecs=(("meters/+/readings", "native"),),
+        topic_profiles=(("meters/m2/#", "q"),),
+    )  # fmt: skip
+    first, second = (decode(native(meter_id=None), channel, f"meters/{meter}/readings") for meter in ("m1", "m2"))
+
+    assert ("p", True) == first.rows[0][-2:]
+    assert ("q", True) == second.rows[0][-2:]
+    assert ["unknown_codec"] == [rejection.reason for rejection in decode(native(), channel, "other").rejections]
+
+
+def test_aliases_name_the_meter() -> None:
+    """Topic and payload may each name the meter by another of its names."""
+    decoder = MessageDecoder({}, 1000, LocalClock(), lambda: NOW, aliases={"sn-1": "m1", "0004a30b": "m1"})
+    topics = ("meters/SN-1/readings", "meters/m1/readings", "meters/0004A30B/readings")
+    for topic in topics:
+        for name in ("sn-1", "m1", None):
+            message = RawMessage(1, MQTT, topic, NOW, native(meter_id=name))
+            rows = decoder.sound_rows(message) or decoder.decode(message).rows
+            assert ["m1"] == [row[0] for row in rows]
+    other = decoder.decode(RawMessage(1, MQTT, topics[0], NOW, native(meter_id="m3")))
+    assert ["meter_id_mismatch"] == [rejection.reason for rejection in other.rejections]
 
 
 @pytest.mark.parametrize(
@@ -311,4 +387,4 @@ def test_sound_rows_leave_other_messages(channel: Channel, received_at: int | No
     decoder = MessageDecoder({}, limit, LocalClock(), lambda: NOW)
 
     assert decoder.sound_rows(message) is None
-    assert decoder.sound_columns([message[2:]], channel) is None
+    assert decoder.sound_frame([message[2:]], channel) is None

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 from ingest import duplicates
 from ingest.duplicates import DuplicateIndex
+from ingest.message import BESIDE
 from lake.compaction import Compaction
 from lake.schemas import READINGS
 from lake.settings import CompactSettings
@@ -35,7 +36,7 @@ def classified(index: DuplicateIndex, *readings: dict[str, Any]) -> list[str]:
 
 
 def store(lake: Lake, *readings: dict[str, Any]) -> None:
-    lake.append(READINGS, frame_of(*readings).drop("position", "ambiguous"))
+    lake.append(READINGS, frame_of(*readings).drop("position", *BESIDE))
 
 
 def test_duplicates_within_a_batch(tmp_path: Path) -> None:

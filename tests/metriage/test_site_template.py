@@ -72,7 +72,8 @@ def test_examples_of_unset_keys_are_toml() -> None:
 
     expected = {
         "username", "username_env", "password_file", "password_env", "ca_file", "cert_file", "key_file",
-        "key_password_file", "status_topic", "endpoint_url", "secret_key_file", "listen", "secret_env",
+        "key_password_file", "status_topic", "endpoint_url", "secret_key_file", "listen", "secret_env", "vendor",
+        "keys_file",
     }  # fmt: skip
     assert expected == {line.split()[0] for line in found}
     assert msgspec.toml.decode("\n".join(found))
