@@ -131,6 +131,8 @@ class _Counted:
         self.add_gap = spool.add_gap
         self.session_seen_at = spool.session_seen_at
         self.see_session = spool.see_session
+        self.connecting = spool.connecting
+        self.not_connected = spool.not_connected
 
 
 def _drain_ours(port: int, count: int, folder: Path) -> None:

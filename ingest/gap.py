@@ -6,7 +6,7 @@ from typing import Literal
 
 import msgspec
 
-GapKind = Literal["session_lost", "spool_lost"]
+GapKind = Literal["session_lost", "session_unsure", "spool_lost"]
 
 
 class Gap(msgspec.Struct, frozen=True, kw_only=True):
@@ -14,7 +14,7 @@ class Gap(msgspec.Struct, frozen=True, kw_only=True):
 
     Parameters
     ----------
-    kind : {"session_lost", "spool_lost"}
+    kind : {"session_lost", "session_unsure", "spool_lost"}
         One of :data:`lake.vocabulary.GAP_KINDS`.
     received_at : int
         When it was noticed.

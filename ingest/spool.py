@@ -47,6 +47,7 @@ CREATE TABLE IF NOT EXISTS message_group (
 );
 CREATE TABLE IF NOT EXISTS gap (id INTEGER PRIMARY KEY AUTOINCREMENT, definition TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS session (broker TEXT PRIMARY KEY, seen_at INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS connecting (broker TEXT PRIMARY KEY) WITHOUT ROWID;
 """
 
 
@@ -301,16 +302,59 @@ class Spool(AbstractContextManager["Spool"]):
         return None if row is None else int(row[0])
 
     def see_session(self, broker: str, seen_at: int) -> None:
-        """Record that the session with `broker` lives at `seen_at` [µs since 1970 UTC].
+        """Record that the session with `broker` lives at `seen_at` [µs since 1970 UTC], after :meth:`connecting` too.
 
         Raises
         ------
         SpoolError
             The database cannot be written.
         """
+        self._write(
+            ("INSERT OR REPLACE INTO session VALUES (?, ?)", (broker, seen_at)),
+            ("DELETE FROM connecting WHERE broker = ?", (broker,)),
+        )
+
+    def connecting(self, broker: str) -> bool:
+        """Record that `broker` is about to be asked for the session, and return whether an earlier answer is missing.
+
+        The broker makes a new session in place of a lost one as it answers; whoever dies before the answer is taken
+        down would find that new one and notice nothing.
+
+        Raises
+        ------
+        SpoolError
+            The database cannot be written.
+        """
+        missing = self._query(
+            lambda: self._connection.execute("SELECT 1 FROM connecting WHERE broker = ?", (broker,)).fetchone()
+        )
+        if missing is None:
+            self._write(("INSERT INTO connecting VALUES (?)", (broker,)))
+        return missing is not None
+
+    def not_connected(self, broker: str) -> None:
+        """Record that `broker` was not asked for the session after all, or refused it.
+
+        Raises
+        ------
+        SpoolError
+            The database cannot be written.
+        """
+        self._write(("DELETE FROM connecting WHERE broker = ?", (broker,)))
+
+    def _write(self, *statements: tuple[str, tuple[object, ...]]) -> None:
+        """Execute statements in one transaction."""
+        execute = self._connection.execute
         try:
             with self._lock:
-                self._connection.execute("INSERT OR REPLACE INTO session VALUES (?, ?)", (broker, seen_at))
+                try:
+                    execute("BEGIN IMMEDIATE")
+                    for sql, values in statements:
+                        execute(sql, values)
+                    execute("COMMIT")
+                finally:
+                    if self._connection.in_transaction:
+                        execute("ROLLBACK")
         except sqlite3.Error as error:
             raise self._failure("written", error) from error
 

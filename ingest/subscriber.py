@@ -50,6 +50,10 @@ _LOST = (
     "over restarts (mosquitto: persistence true, autosave_interval) and longer than we may be away "
     "(persistent_client_expiration, EMQX: session expiry), and let nobody else use our client_id"
 )
+_PERHAPS_LOST = (
+    "perhaps the broker had lost our session: it was asked for it once and we never saw the answer, and with it "
+    "the broker makes a new one in place of one that it has not"
+)
 _SILENT = "connected but silent: no message arrives; see whether meters or head-ends publish to the topics named here"
 _TAKEN_OVER = "another client connected with our client_id; give each its own"
 
@@ -70,6 +74,12 @@ class SpoolLike(Protocol):
 
     def see_session(self, broker: str, seen_at: int) -> None:
         """Record that the session with `broker` lives at `seen_at`."""
+
+    def connecting(self, broker: str) -> bool:
+        """Record that `broker` is about to be asked for the session; return whether an earlier answer is missing."""
+
+    def not_connected(self, broker: str) -> None:
+        """Record that `broker` was not asked for the session after all, or refused it."""
 
 
 class Subscriber:
@@ -154,10 +164,17 @@ class Subscriber:
         """Receive over one connection until it ends or `stop` is set."""
         client = self._client()
         try:
-            connect(client, self._settings)
+            self._session.connecting()
+            try:
+                connect(client, self._settings)
+            except (OSError, ValueError):
+                self._session.not_connected()
+                raise
             try:
                 self._receive(client, stop)
             finally:
+                if not self._was_connected and self._versions.more:
+                    self._session.not_connected()  # a broker that does not know this version makes no session
                 self._versions.connected() if self._was_connected else self._versions.refused()
         finally:
             self._leave(client)
@@ -183,7 +200,9 @@ class Subscriber:
     ) -> None:
         if reason.is_failure:
             self._refusal = str(reason)
+            self._session.not_connected()
             return
+        reach("receive.connected")
         self._was_connected = True
         log.info(
             "broker connected",
@@ -397,6 +416,23 @@ class _Session:
         self._gap: Gap | None = None  # noticed, not yet stored
         self._see_at: float | None = None
         self._failed = False
+        self._unanswered = False  # whether the broker was asked for the session before, and the answer never came
+
+    def connecting(self) -> None:
+        """Take down that the broker is about to be asked for the session."""
+        try:
+            self._unanswered = self._spool.connecting(self._name)
+        except SpoolError as error:  # a full disk: what an unlikely death in a moment would hide is not worth waiting
+            log.debug("not taken down that the broker is asked for the session", error=str(error))
+
+    def not_connected(self) -> None:
+        """Take down that the broker could not be asked, or refused; an answer that never came stays missing."""
+        if self._unanswered:
+            return
+        try:
+            self._spool.not_connected(self._name)
+        except SpoolError as error:  # at worst a gap is recorded that was none
+            log.debug("not taken down that the broker has no session for us", error=str(error))
 
     def connected(self, *, present: bool, now: int) -> None:
         """Look whether the session that the spool knows is still there.
@@ -408,24 +444,27 @@ class _Session:
         """
         self._see_at = None
         seen_at = self._spool.session_seen_at(self._name)
-        if present or seen_at is None or self._gap is not None:
+        unanswered, self._unanswered = self._unanswered, False
+        if (present and not unanswered) or seen_at is None or self._gap is not None:
             return
-        self._vitals.sessions_lost += 1
-        log.error(
-            _LOST,
-            broker=self._name,
-            last_seen=datetime.fromtimestamp(seen_at / 1e6, UTC).isoformat(timespec="seconds"),
-            away_s=max(0, now - seen_at) // 1_000_000,
-        )
+        self._vitals.sessions_lost += not present
+        last_seen = datetime.fromtimestamp(seen_at / 1e6, UTC).isoformat(timespec="seconds")
+        away_s = max(0, now - seen_at) / 1e6
+        if present:
+            log.warning(_PERHAPS_LOST, broker=self._name, last_seen=last_seen, away_s=round(away_s))
+            detail = f"session_present = true after {away_s:.0f} s, but the answer to an earlier CONNECT was never seen"
+        else:
+            log.error(_LOST, broker=self._name, last_seen=last_seen, away_s=round(away_s))
+            detail = f"session_present = false after {away_s:.0f} s"
         self._gap = Gap(
-            kind="session_lost",
+            kind="session_unsure" if present else "session_lost",
             received_at=now,
             source=self._settings.source,
             broker=self._name,
             topics=self._settings.topics,
             since=min(seen_at, now),
             until=now,
-            detail=f"session_present = false after {max(0, now - seen_at) / 1e6:.0f} s",
+            detail=detail,
         )
 
     def keep(self, now: float | None, clock: Callable[[], int]) -> None:

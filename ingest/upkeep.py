@@ -108,6 +108,14 @@ class Upkeep:
         """Record that the session with `broker` lives at `seen_at` [µs since 1970 UTC]."""
         self._spool.see_session(broker, seen_at)
 
+    def connecting(self, broker: str) -> bool:
+        """Record that `broker` is about to be asked for the session; return whether an earlier answer is missing."""
+        return self._spool.connecting(broker)
+
+    def not_connected(self, broker: str) -> None:
+        """Record that `broker` was not asked for the session after all, or refused it."""
+        self._spool.not_connected(broker)
+
     def has_room(self, last: int, ahead: int) -> bool:
         """Tell whether more may be stored now that `last` is the newest position, `ahead` of the lake at most.
 

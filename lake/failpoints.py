@@ -17,6 +17,7 @@ import signal
 
 # Every name, in the order in which a message meets them; `docs/durability.md` and the harness go through this list.
 FAILPOINTS = {
+    "receive.connected": "the broker has answered whether it has our session, nothing of that is noted",
     "spool.begun": "a group of messages is in an open transaction of the spool",
     "spool.committed": "the group is fsynced in the spool, nothing is acknowledged yet",
     "receive.acknowledged": "the acknowledgements are written to the socket",

@@ -189,6 +189,7 @@ QUARANTINE = _columns(
 # Why readings may be missing that no meter failed to send.
 GAP_KINDS = {
     "session_lost": "the broker no longer had our session: what it received in between was not kept for us",
+    "session_unsure": "perhaps the same: the broker was asked for our session and its answer was never seen",
     "spool_lost": "acknowledged messages vanished from the spool before they reached the lake",
 }
 

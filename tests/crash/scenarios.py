@@ -77,9 +77,14 @@ def _kill_at(name: str, trigger: Path, line: Line, outcome: Outcome) -> None:
     """Arm one step, wait until a process died there, and bring the line up again."""
     if name == "compact.vacuuming":
         _leave_orphan(line.site)
+    if name == "receive.connected":  # only a daemon that starts comes by
+        line.daemon.kill(whole_group=True)
+        line.glance(outcome)
     armed = trigger.with_suffix(".new")
     armed.write_text(name, encoding="ascii")
     armed.rename(trigger)
+    if name == "receive.connected":
+        line.restart()
     until = time.monotonic() + _REACH_S
     while not (reached := list(trigger.parent.glob(f"{trigger.name}.reached.*"))):
         if line.daemon.process.poll() is not None or time.monotonic() > until:

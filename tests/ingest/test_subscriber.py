@@ -44,7 +44,22 @@ class Kept:
         self.sessions: dict[str, int] = {}
         self.add_gap = self.gaps.append
         self.session_seen_at = self.sessions.get
-        self.see_session = self.sessions.__setitem__
+        self.asked: set[str] = set()
+
+    def see_session(self, broker: str, seen_at: int) -> None:
+        """As the spool does."""
+        self.sessions[broker] = seen_at
+        self.asked.discard(broker)
+
+    def connecting(self, broker: str) -> bool:
+        """As the spool does."""
+        missing = broker in self.asked
+        self.asked.add(broker)
+        return missing
+
+    def not_connected(self, broker: str) -> None:
+        """As the spool does."""
+        self.asked.discard(broker)
 
 
 @contextlib.contextmanager
@@ -397,6 +412,38 @@ def test_subscriber_session_lost_is_a_gap(tmp_path: Path) -> None:
     assert vitals.sessions_lost == 1
     [said] = [entry for entry in logs if "no longer has our session" in entry["event"]]
     assert "error" == said["log_level"]
+
+
+def test_subscriber_answer_never_seen_is_a_gap(tmp_path: Path) -> None:
+    """Who died before the broker's answer was taken down does not know whether the session is the old one: a gap."""
+    kept = Kept(lambda *_: 0)
+    vitals = BrokerVitals("b", "s")
+    with StubBroker([numbered(1), numbered(1)], sessions=[True, True]) as broker, capture_logs() as logs:
+        name = f"c@127.0.0.1:{broker.port}"
+        kept.sessions[name] = 5
+        kept.asked.add(name)
+        settings = BrokerSettings(url=broker.url, client_id="c", source="head-end", reader=READER.get())
+        with running(Subscriber(settings, tmp_path, kept, vitals)):
+            wait_until(lambda: len(broker.visits) == 2 and vitals.connections == 2, "a second connection")
+            wait_until(lambda: not kept.asked, "its answer to be taken down")
+
+    [gap] = kept.gaps
+    assert ("session_unsure", 5) == (gap.kind, gap.since)
+    assert vitals.sessions_lost == 0
+    assert ["warning"] == [entry["log_level"] for entry in logs if "perhaps the broker" in entry["event"]]
+
+
+def test_subscriber_unreached_broker_leaves_no_doubt(tmp_path: Path) -> None:
+    """A broker that cannot be reached was not asked for the session: no gap when it is there again."""
+    kept = Kept(lambda *_: 0)
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    kept.sessions[f"metriage@{url.removeprefix('mqtt://')}"] = 5
+    vitals = BrokerVitals("b", "s")
+    with running(Subscriber(BrokerSettings(url=url, reader=READER.get()), tmp_path, kept, vitals)):
+        wait_until(lambda: vitals.refusal is not None, "a refusal")
+        wait_until(lambda: not kept.asked, "the question to be taken back")
+
+    assert kept.gaps == []
 
 
 def test_subscriber_gap_is_stored_when_the_disk_has_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
