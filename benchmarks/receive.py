@@ -23,10 +23,10 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 
 from benchmarks.measure import python
-from ingest.connection import connect, make_client, subscribe
+from ingest.receiver.connection import connect, make_client, subscribe
+from ingest.receiver.subscriber import Subscriber
 from ingest.settings import BrokerSettings
 from ingest.spool import Spool
-from ingest.subscriber import Subscriber
 from tests.processes import Mosquitto
 
 _MESSAGES = 200_000

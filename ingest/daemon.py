@@ -10,17 +10,17 @@ from pathlib import Path
 
 import structlog
 
-from ingest.connection import broker_name, broker_password, check_credentials
 from ingest.files import FileSource
 from ingest.lake_process import Patience, WriterProcess
 from ingest.log_format import hide, hide_lake_key
+from ingest.monitoring.vitals import BrokerVitals, DaemonVitals
+from ingest.monitoring.vitals_file import VitalsFile
+from ingest.receiver.connection import broker_name, broker_password, check_credentials
+from ingest.receiver.subscriber import Subscriber
 from ingest.settings import BrokerSettings, IngestSettings, MetricsSettings, WriterSettings
 from ingest.spool import Spool
-from ingest.subscriber import Subscriber
 from ingest.upkeep import Upkeep
 from ingest.upkeep_process import UpkeepProcess
-from ingest.vitals import BrokerVitals, DaemonVitals
-from ingest.vitals_file import VitalsFile
 from lake.errors import LakeError
 
 _UPKEEP_S = 1.0
@@ -198,7 +198,7 @@ def run_daemon(
     with contextlib.ExitStack() as stack:
         page = None
         if metrics is not None and metrics.listen is not None:
-            from ingest.http_page import HttpPage  # noqa: PLC0415 - who wants no metrics does not pay for them
+            from ingest.monitoring.http_page import HttpPage  # noqa: PLC0415 - who wants no metrics does not pay for them
 
             page = stack.enter_context(HttpPage(metrics))
         spool = stack.enter_context(Spool(site / "spool"))

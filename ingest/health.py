@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from ingest.vitals import DaemonVitals
+from ingest.monitoring.vitals import DaemonVitals
 
 _STALLED_S = 60.0  # the loop comes round once a second; a slow disk may hold it for a while
 

@@ -15,8 +15,8 @@ from typing import IO
 import msgspec
 import structlog
 
+from ingest.monitoring.vitals import WriterVitals
 from ingest.settings import WriterSettings
-from ingest.vitals import WriterVitals
 
 _LOOK_S = 0.25
 _RESTART_S = 1.0

@@ -10,7 +10,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 import msgspec
 from msgspec import Meta
 
-from ingest.topic_filter import filter_mistake, is_shared, topic_mistake
+from ingest.receiver.topic_filter import filter_mistake, is_shared, topic_mistake
 from lake.errors import SettingsError
 from lake.settings import LakeSettings
 from lake.vocabulary import MEASURES

@@ -14,9 +14,9 @@ import structlog
 from ingest.account import State
 from ingest.gap import Gap
 from ingest.message import Channel
+from ingest.monitoring.vitals import HoldReason, SpoolVitals
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
-from ingest.vitals import HoldReason, SpoolVitals
 from lake.errors import SpoolError
 
 # Forgetting takes the same lock as storing: many small steps keep an acknowledgement from waiting behind a large one.

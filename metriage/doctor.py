@@ -13,9 +13,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from ingest.probe import BrokerView, look_at_broker
+from ingest.monitoring.vitals_file import read_report
+from ingest.receiver.probe import BrokerView, look_at_broker
 from ingest.settings import BrokerSettings
-from ingest.vitals_file import read_report
 from lake.errors import MetriageError, SettingsError, SiteFolderError, SiteLockedError
 from metriage.accounts import account
 from metriage.site import Site

@@ -20,9 +20,9 @@ from deltalake.exceptions import DeltaError
 
 from ingest.account import FILE as STATE
 from ingest.account import State
+from ingest.monitoring.vitals_file import as_plain, read_report
 from ingest.spool import FILE as SPOOL
 from ingest.spool import Spool
-from ingest.vitals_file import as_plain, read_report
 from lake.errors import MetriageError, SettingsError, SpoolError
 from lake.schemas import GAPS, QUARANTINE, TABLES
 from lake.tables import Lake

@@ -21,7 +21,7 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
-from ingest.connection import protocol_versions
+from ingest.receiver.connection import protocol_versions
 from tests.recordings import ROOT
 
 _DEADLINE_S = 180.0

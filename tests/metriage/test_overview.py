@@ -14,9 +14,9 @@ import pytest
 
 from ingest.gap import Gap
 from ingest.message import Channel
+from ingest.monitoring.vitals import BrokerVitals, DaemonVitals
+from ingest.monitoring.vitals_file import DaemonReport, VitalsFile, WriterReport, read_report
 from ingest.spool import Spool
-from ingest.vitals import BrokerVitals, DaemonVitals
-from ingest.vitals_file import DaemonReport, VitalsFile, WriterReport, read_report
 from metriage.console import counted, duration
 from metriage.doctor import examine
 from metriage.overview import overview

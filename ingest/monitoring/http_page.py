@@ -22,9 +22,9 @@ from prometheus_client.exposition import choose_encoder
 from prometheus_client.registry import CollectorRegistry
 
 from ingest.health import not_alive, not_ready
-from ingest.metrics import DaemonCollector
+from ingest.monitoring.metrics import DaemonCollector
+from ingest.monitoring.vitals import DaemonVitals
 from ingest.settings import MetricsSettings
-from ingest.vitals import DaemonVitals
 from lake.errors import SettingsError
 
 _CONNECTIONS = 16

@@ -17,8 +17,8 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.receiver.topic_filter import is_shared
 from ingest.settings import BrokerSettings
-from ingest.topic_filter import is_shared
 from lake.errors import SettingsError
 
 CONNECT_TIMEOUT_S = 10.0

@@ -12,10 +12,10 @@ import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as open_metrics
 from prometheus_client.parser import text_string_to_metric_families as plain_text
 
-from ingest import http_page
-from ingest.http_page import HttpPage
+from ingest.monitoring import http_page
+from ingest.monitoring.http_page import HttpPage
+from ingest.monitoring.vitals import BrokerVitals, DaemonVitals
 from ingest.settings import MetricsSettings
-from ingest.vitals import BrokerVitals, DaemonVitals
 from lake.errors import SettingsError
 from tests.processes import free_port, wait_until
 

@@ -14,14 +14,14 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
-from ingest import subscriber as module
-from ingest.connection import protocol_versions
+from ingest.monitoring.vitals import BrokerVitals
+from ingest.receiver import subscriber as module
+from ingest.receiver.connection import protocol_versions
+from ingest.receiver.subscriber import Subscriber
 from ingest.settings import BrokerSettings
 from ingest.spool import Spool
-from ingest.subscriber import Subscriber
-from ingest.vitals import BrokerVitals
 from lake.errors import SpoolError
-from tests.ingest.stub_broker import MQTT_5, MQTT_311, Message, StubBroker
+from tests.ingest.receiver.stub_broker import MQTT_5, MQTT_311, Message, StubBroker
 from tests.processes import free_port, wait_until
 
 READER: ContextVar[Any] = ContextVar("READER", default="auto")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.topic_filter import bare_filter, filter_mistake, is_shared, topic_mistake
+from ingest.receiver.topic_filter import bare_filter, filter_mistake, is_shared, topic_mistake
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,8 @@ import paho.mqtt.client as mqtt
 import pytest
 from paho.mqtt.enums import MQTTProtocolVersion
 
-from ingest.connection import (
+from ingest.monitoring.vitals import BrokerVitals
+from ingest.receiver.connection import (
     broker_address,
     broker_name,
     broker_password,
@@ -27,10 +28,9 @@ from ingest.connection import (
     subscribe,
     tls_context,
 )
+from ingest.receiver.subscriber import Subscriber
 from ingest.settings import BrokerSettings
 from ingest.spool import Spool
-from ingest.subscriber import Subscriber
-from ingest.vitals import BrokerVitals
 from lake.errors import SettingsError
 from tests.processes import Mosquitto, free_port, wait_until
 

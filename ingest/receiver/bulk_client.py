@@ -19,7 +19,7 @@ import paho.mqtt.client as mqtt
 from paho.mqtt import MQTTException
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from ingest.group import NOT_UTF_8, Group
+from ingest.receiver.group import NOT_UTF_8, Group
 from lake.errors import BrokerError
 
 # Methods of paho's client that are called or replaced here, with their parameters.

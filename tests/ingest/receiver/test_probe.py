@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from ingest.probe import look_at_broker
+from ingest.receiver.probe import look_at_broker
 from ingest.settings import BrokerSettings
-from tests.ingest.stub_broker import MQTT_5, Message, StubBroker
+from tests.ingest.receiver.stub_broker import MQTT_5, Message, StubBroker
 from tests.processes import Mosquitto, free_port
 
 LISTEN_S = 0.5

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ingest.silence import Silence
+from ingest.receiver.silence import Silence
 
 
 def test_silence_remedies_take_turns_and_grow_rarer() -> None:

@@ -14,8 +14,8 @@ from prometheus_client.parser import text_string_to_metric_families
 from prometheus_client.registry import CollectorRegistry
 
 from ingest.account import Tally
-from ingest.metrics import DaemonCollector, bounded, label, resident_bytes
-from ingest.vitals import HOLD_REASONS, BrokerVitals, DaemonVitals, Histogram
+from ingest.monitoring.metrics import DaemonCollector, bounded, label, resident_bytes
+from ingest.monitoring.vitals import HOLD_REASONS, BrokerVitals, DaemonVitals, Histogram
 from tests.recordings import ROOT
 
 
@@ -175,7 +175,8 @@ def test_metrics_and_daemon_load_no_tables() -> None:
     """The receiving process stays light: what decodes and writes lives in the other one."""
     heavy = "{'polars', 'deltalake', 'pandas', 'numpy', 'pyarrow', 'matplotlib'}"
     code = (
-        "import sys, metriage.command_line, ingest.daemon, ingest.http_page, metriage.site, metriage.settings; "
+        "import sys, metriage.command_line, ingest.daemon, ingest.monitoring.http_page, metriage.site; "
+        "import metriage.settings; "
         f"print(sorted({heavy} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)

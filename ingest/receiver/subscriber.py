@@ -23,15 +23,15 @@ import structlog
 from paho.mqtt.enums import MQTTErrorCode, MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ingest.bulk_client import BulkClient, why_not_bulk
-from ingest.connection import broker_name, connect, make_client, protocol_versions, subscribe
 from ingest.gap import Gap
-from ingest.group import Group
 from ingest.message import Channel
+from ingest.monitoring.vitals import BrokerVitals
+from ingest.receiver.bulk_client import BulkClient, why_not_bulk
+from ingest.receiver.connection import broker_name, connect, make_client, protocol_versions, subscribe
+from ingest.receiver.group import Group
+from ingest.receiver.silence import Silence
+from ingest.receiver.topic_filter import bare_filter
 from ingest.settings import BrokerSettings, IngestSettings
-from ingest.silence import Silence
-from ingest.topic_filter import bare_filter
-from ingest.vitals import BrokerVitals
 from lake.errors import BrokerError, SettingsError, SpoolError
 from lake.failpoints import reach
 

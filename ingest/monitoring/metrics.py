@@ -17,7 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from ingest.account import OUTCOMES
-from ingest.vitals import HOLD_REASONS, BrokerVitals, DaemonVitals, Histogram
+from ingest.monitoring.vitals import HOLD_REASONS, BrokerVitals, DaemonVitals, Histogram
 
 _MOST_LABELS = 200  # values of one label; a meter that makes up sources must not fill the monitoring
 _LONGEST_LABEL = 128

@@ -15,11 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
 
-from ingest import bulk_client as module
-from ingest.bulk_client import PRIVATE_ATTRIBUTES, PRIVATE_NAMES, BulkClient, FrameReader, why_not_bulk
-from ingest.group import NOT_UTF_8, Group
+from ingest.receiver import bulk_client as module
+from ingest.receiver.bulk_client import PRIVATE_ATTRIBUTES, PRIVATE_NAMES, BulkClient, FrameReader, why_not_bulk
+from ingest.receiver.group import NOT_UTF_8, Group
 from lake.errors import BrokerError
-from tests.ingest.stub_broker import Message, _frame, _length, _publish
+from tests.ingest.receiver.stub_broker import Message, _frame, _length, _publish
 
 LIMIT = 1_000_000
 

@@ -16,7 +16,7 @@ from typing import Any
 import msgspec
 import structlog
 
-from ingest.vitals import BrokerVitals, DaemonVitals
+from ingest.monitoring.vitals import BrokerVitals, DaemonVitals
 
 FILE = "daemon.json"
 

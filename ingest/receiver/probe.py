@@ -12,9 +12,9 @@ import paho.mqtt.client as mqtt
 from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.reasoncodes import ReasonCode
 
-from ingest.connection import broker_address, connect, leave_clean, make_client, protocol_versions, subscribe
+from ingest.receiver.connection import broker_address, connect, leave_clean, make_client, protocol_versions, subscribe
+from ingest.receiver.topic_filter import bare_filter, is_shared
 from ingest.settings import BrokerSettings
-from ingest.topic_filter import bare_filter, is_shared
 
 _VERSION_TOPIC = "$SYS/broker/version"
 _CONNECT_TIMEOUT_S = 5.0

@@ -1,0 +1,1 @@
+"""From the broker to the spool: one MQTT subscription, received, stored durably, then acknowledged."""
