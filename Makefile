@@ -38,7 +38,7 @@ crash: $(STAMP)
 	$(BIN)/python -m tests.crash $(SCENARIOS) --kills $(or $(KILLS),200) --rounds $(or $(ROUNDS),5) --seed $(or $(SEED),1)
 
 soak: $(STAMP)
-	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) $(if $(RATE),--rate $(RATE)) $(if $(OUT),--out $(OUT))
+	$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) $(if $(RATE),--rate $(RATE)) $(if $(MIXED),--mixed) $(if $(OUT),--out $(OUT))
 
 wheel: $(STAMP)
 	$(BIN)/python -m build --wheel --outdir dist .

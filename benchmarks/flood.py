@@ -26,7 +26,14 @@ def _packet(kind: int, body: bytes) -> bytes:
             return bytes([kind]) + length + body
 
 
-def _connect(port: int, client_id: str, *, clean: bool) -> socket.socket:
+def connect(port: int, client_id: str, *, clean: bool) -> socket.socket:
+    """Return a connection that the broker has accepted.
+
+    Raises
+    ------
+    OSError
+        It is not there, or refuses.
+    """
     link = socket.create_connection(("127.0.0.1", port), timeout=120)
     link.sendall(
         _packet(_CONNECT, _text("MQTT") + bytes([4, 2 if clean else 0]) + struct.pack(">H", 0) + _text(client_id))
@@ -48,7 +55,7 @@ def _exactly(link: socket.socket, size: int) -> bytes:
 
 def open_session(port: int, client_id: str, topic: str) -> None:
     """Make a persistent session that subscribes to `topic` with QoS 1, and leave it: the broker queues for it."""
-    with _connect(port, client_id, clean=False) as link:
+    with connect(port, client_id, clean=False) as link:
         link.sendall(_packet(_SUBSCRIBE, struct.pack(">H", 1) + _text(topic) + b"\x01"))
         if _exactly(link, 5)[4] != 1:
             raise ConnectionError(f"the broker grants no QoS 1 on {topic}")
@@ -57,14 +64,19 @@ def open_session(port: int, client_id: str, topic: str) -> None:
 
 def drop_session(port: int, client_id: str) -> None:
     """End a session and what is queued for it."""
-    with _connect(port, client_id, clean=True) as link:
+    with connect(port, client_id, clean=True) as link:
         link.sendall(_packet(_DISCONNECT, b""))
+
+
+def publish_packet(number: int, topic: str, payload: bytes) -> bytes:
+    """Return the PUBLISH packet of QoS 1 of message `number`; its id comes again after 65,535 others."""
+    return _packet(_PUBLISH_QOS_1, _text(topic) + struct.pack(">H", number % 65_535 + 1) + payload)
 
 
 def _groups(messages: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, bytes]]:
     pieces: list[bytes] = []
     for number, (topic, payload) in enumerate(messages):
-        pieces.append(_packet(_PUBLISH_QOS_1, _text(topic) + struct.pack(">H", number % 65_535 + 1) + payload))
+        pieces.append(publish_packet(number, topic, payload))
         if len(pieces) == _GROUP:
             yield len(pieces), b"".join(pieces)
             pieces = []
@@ -74,7 +86,7 @@ def _groups(messages: Iterable[tuple[str, bytes]]) -> Iterator[tuple[int, bytes]
 def publish(port: int, messages: Iterable[tuple[str, bytes]]) -> int:
     """Publish with QoS 1 and return how many, once the broker has acknowledged every one."""
     sent = acknowledged = 0
-    with _connect(port, "flood", clean=True) as link:
+    with connect(port, "flood", clean=True) as link:
         for count, data in _groups(messages):
             link.sendall(data)
             sent += count

@@ -1,5 +1,8 @@
 """``python -m benchmarks.soak``: half an hour at half the maximum rate, brokers restarting, compaction running.
 
+Plain readings, since only these come as fast as the line is; with ``--mixed`` everything that the crash harness sends,
+poison and profiles and late data, at half of what its publisher reaches.
+
 Every few seconds the daemon's memory (summed PSS of its processes), open files, threads, lag, spool, log of the spool
 and files of the lake are taken down. At the end the lag must be back to zero, every acknowledged message in the lake
 exactly once, the account exact, and the memory flat: the median of the last third no more than a tenth, or 20 MB, above
@@ -23,13 +26,17 @@ import psutil
 from matplotlib.figure import Figure
 
 from benchmarks.measure import tree_pss_mb
+from benchmarks.plain_line import PlainLine
 from benchmarks.replay_alicante import spooled
 from ingest.account import State
 from lake.errors import SpoolError
 from tests.crash.line import Line, Outcome
 from tests.processes import wait_until
 
+AnyLine = Line | PlainLine
+
 _BURST_S = 15.0
+_MOST_RATE = 200_000.0  # messages a second, to know how far back the first readings must lie
 _WARM_UP = 0.15
 _SLACK_MB = 20.0
 _SLACK = 1.10
@@ -80,13 +87,13 @@ class Sampler:
 
     Parameters
     ----------
-    line : Line
+    line : Line or PlainLine
         What is watched.
     interval_s : float
         Between samples [s].
     """
 
-    def __init__(self, line: Line, interval_s: float) -> None:
+    def __init__(self, line: AnyLine, interval_s: float) -> None:
         self.samples: list[Sample] = []
         self._line = line
         self._interval_s = interval_s
@@ -150,9 +157,17 @@ def _position(site: Path) -> int:
         return 0
 
 
-def measure_maximum(folder: Path, seed: int) -> float:
+def make_line(folder: Path, *, mixed: bool, seed: int, rate: float, seconds: float, compact_every_s: float) -> AnyLine:
+    """Return a line whose meters are ready to send."""
+    if mixed:
+        return Line(folder, seed, rate=rate, ingest=_INGEST, commit_interval_s=5, compact_every_s=compact_every_s)
+    most = min(rate, _MOST_RATE) * seconds
+    return PlainLine(folder, rate=rate, most=most, compact_every_s=compact_every_s)
+
+
+def measure_maximum(folder: Path, seed: int, *, mixed: bool) -> float:
     """Return how many messages a second go from publisher to lake on this machine, in a short burst."""
-    with Line(folder, seed, rate=float("inf"), ingest=_INGEST, compact_every_s=0) as line:
+    with make_line(folder, mixed=mixed, seed=seed, rate=float("inf"), seconds=2 * _BURST_S, compact_every_s=0) as line:
         begun = time.monotonic()
         line.meters.flow()
         time.sleep(_BURST_S)
@@ -164,12 +179,12 @@ _INGEST = "commit_messages = 100000"
 
 
 def soak(
-    folder: Path, *, minutes: float, rate: float, seed: int, restart_every_s: float, interval_s: float,
+    folder: Path, *, minutes: float, rate: float, seed: int, restart_every_s: float, interval_s: float, mixed: bool,
     say: Callable[[str], None],
 ) -> tuple[list[Sample], Outcome]:  # fmt: skip
     """Run the soak; return its samples and what was found at the end."""
     outcome = Outcome("soak")
-    with Line(folder, seed, rate=rate, ingest=_INGEST, commit_interval_s=5, compact_every_s=60) as line:
+    with make_line(folder, mixed=mixed, seed=seed, rate=rate, seconds=60 * minutes + 60, compact_every_s=60) as line:
         sampler = Sampler(line, interval_s)
         begun = time.monotonic()
         line.meters.flow()
@@ -195,7 +210,7 @@ def soak(
     return samples, outcome
 
 
-def _waits_for_nothing(line: Line) -> bool:
+def _waits_for_nothing(line: AnyLine) -> bool:
     received = spooled(line.site)
     return received >= line.meters.acknowledged and received == _position(line.site)
 
@@ -265,17 +280,18 @@ def main() -> int:
     parser.add_argument("--restart-every", type=float, default=180, help="between broker restarts [s, default: 180]")
     parser.add_argument("--interval", type=float, default=5, help="between samples [s, default: 5]")
     parser.add_argument("--seed", type=int, default=1, help="of the messages [default: 1]")
+    parser.add_argument("--mixed", action="store_true", help="all that the crash harness sends, more slowly")
     parser.add_argument("--out", type=Path, help="folder for soak.csv and soak.png")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="metriage-soak-") as name:
         folder = Path(name)
         rate = options.rate
         if rate is None:
-            rate = measure_maximum(folder / "burst", options.seed) / 2
+            rate = measure_maximum(folder / "burst", options.seed, mixed=options.mixed) / 2
             print(f"half the maximum rate is {rate:,.0f} msg/s", flush=True)
         samples, outcome = soak(
             folder / "soak", minutes=options.minutes, rate=rate, seed=options.seed,
-            restart_every_s=options.restart_every, interval_s=options.interval,
+            restart_every_s=options.restart_every, interval_s=options.interval, mixed=options.mixed,
             say=lambda text: print(text, flush=True),
         )  # fmt: skip
     print("\n".join(lines(samples, outcome, rate)))

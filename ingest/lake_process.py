@@ -28,18 +28,20 @@ log = structlog.get_logger(__name__)
 
 
 def _frugal() -> dict[str, str]:
-    """Return environment variables that keep the writer small, and leave processors to the broker and the receiver.
+    """Return variables of the environment that keep the writer small and leave processors to broker and receiver.
 
     Batches come and go: what the allocators of Polars (jemalloc), Arrow and C keep of the last one would be added to
     the next one. The writer has two threads of its own, each of which may use Polars.
     """
     cores = len(os.sched_getaffinity(0))
-    return {
-        "_RJEM_MALLOC_CONF": "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0",
+    ours = {
         "ARROW_DEFAULT_MEMORY_POOL": "system",
         "MALLOC_ARENA_MAX": "2",
         "POLARS_MAX_THREADS": str(max(1, cores // 2)),
     }
+    wanted = {name: os.environ.get(name, value) for name, value in ours.items()}
+    # Polars sets this one itself wherever it is imported, so what stands there says nothing of what anybody wants.
+    return wanted | {"_RJEM_MALLOC_CONF": "narenas:2,dirty_decay_ms:200,muzzy_decay_ms:0"}
 
 
 class _Event(msgspec.Struct, frozen=True, kw_only=True):
@@ -82,7 +84,7 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
                 [sys.executable, "-m", "ingest.writer_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=_frugal() | os.environ,
+                env=os.environ | _frugal(),
             )
         except OSError as error:  # no memory or no process to be had just now
             self._failed(f"the lake writer cannot be started: {error}")
