@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
+import msgspec
 import polars as pl
 
 from ingest.account import Tally
@@ -155,6 +156,7 @@ def _quarantine_rows(message: RawMessage, decoded: Decoded) -> Iterator[dict[str
             "detail": f"{rejection.detail} (the first of {count})" if count > 1 else rejection.detail,
             "payload": payload,
             "readings": count,
+            "channel": msgspec.json.encode(message.channel).decode(),
             "position": message.position,
         }
         if len(message.payload) > _LARGE_PAYLOAD:

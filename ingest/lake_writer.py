@@ -3,52 +3,35 @@
 Order of a batch: what is about to become of it is written down in ``state.db`` (:class:`ingest.account.Plan`), then
 ``readings``, then ``gaps``, ``quarantine`` and ``error_codes``, then ``state.db`` is told that it is complete.
 
-Which readings are new is decided by what the lake holds, and other writers write it too. So the readings are committed
-only as the very next version after the one they were compared with; where somebody else was faster they are compared
-with what he brought, and only if that changes the outcome they are written again. The other tables take rows of
-several writers in any order; what goes into ``error_codes`` follows from the readings that are in the lake by then.
-
-After a crash the plan tells what was decided, and the position in ``readings`` whether it was done. If so, the batch is
-decoded again, with the clock of then, and finished: tables that have it already skip it. If not, it begins anew.
+How a batch comes into the tables exactly once: :mod:`ingest.batch_store`.
 """
 
 from __future__ import annotations
 
 import copy
-import random
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import numpy as np
 import polars as pl
 import structlog
-from deltalake.transaction import AddAction
 
-from ingest.account import Plan, State, Tally
-from ingest.batch import (
-    Batch,
-    count_outcomes,
-    error_code_rows,
-    flag,
-    newest_registers,
-)
+from ingest.account import Plan, State
+from ingest.batch import Batch, newest_registers
+from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.collecting import Collector
-from ingest.duplicates import DuplicateIndex
 from ingest.gap import Gap
 from ingest.local_time import LocalClock
 from ingest.meters import load_meters
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
-from ingest.vendor_profile import VendorProfile, shipped_profile
-from lake.errors import LakeError, SpoolError, VersionConflictError
+from lake.errors import LakeError, SpoolError
 from lake.failpoints import reach
-from lake.schemas import ERROR_CODES, GAPS, QUARANTINE, READINGS, TABLES, TIME, TableSchema
+from lake.schemas import GAPS, QUARANTINE, TABLES, TIME
 from lake.storage import check_conditional_put, open_storage
 from lake.tables import Lake, Position
 
@@ -86,11 +69,9 @@ class LakeWriter:
         self._opened: _Opened | None = None
         self._moment = 0  # at which the batch was decoded
         self._lake = Lake(open_storage(settings.lake, site))
-        self._duplicates = DuplicateIndex(self._lake)
         self._meters = load_meters(settings)
         self._checked = False
         self._gap = 0  # number of the last gap of the spool that is in the lake
-        self.conflicts = 0
         self._spool = Spool(site / "spool")
         self._ahead_spool: Spool | None = None  # a connection of the thread that decodes ahead
         self._ahead = ThreadPoolExecutor(1, thread_name_prefix="decoding ahead")
@@ -98,6 +79,7 @@ class LakeWriter:
         if not self._state.writer_id():
             self._state.name_writer(f"writer-{uuid.uuid4().hex[:12]}")
         self._name = self._state.writer_id()
+        self._store = BatchStore(self._lake, self._state, self._name)
         if self._spool.last_position() < self._state.position():
             self.close()
             raise SpoolError(
@@ -112,6 +94,11 @@ class LakeWriter:
             self._ahead_spool.close()
         self._spool.close()
         self._state.close()
+
+    @property
+    def conflicts(self) -> int:
+        """How often another writer's commit forced a commit to be tried again."""
+        return self._store.conflicts
 
     def pending(self) -> int:
         """Return how many messages wait."""
@@ -129,7 +116,7 @@ class LakeWriter:
         if not gaps:
             return 0
         self._check()
-        application = self._application(GAPS)
+        application = self._store.application(GAPS)
         committed = self._lake.position(GAPS, application)
         fresh = [(number, gap) for number, gap in gaps if number > committed]
         last = gaps[-1][0]
@@ -161,7 +148,7 @@ class LakeWriter:
     def _open(self) -> _Opened:
         """Return the next batch, still empty."""
         after = self._state.position()
-        begun, done = self._begun(after)
+        begun, done = self._store.begun(after)
         collector = Collector(
             self._spool,
             self._settings,
@@ -203,7 +190,7 @@ class LakeWriter:
         batch = builder.build()
         ahead = self._decode_ahead(opened.collector, batch.last) if received > batch.last else None
         try:
-            plan = begun if begun is not None and done else self._store(batch, builder.tally, after)
+            plan = begun if begun is not None and done else self._store.store(batch, builder.tally, after, self._moment)
             self._finish(batch, plan, after)
             reach("writer.tables_done")
             collector = opened.collector
@@ -248,29 +235,6 @@ class LakeWriter:
             check_conditional_put(self._lake.storage)
         self._checked = True
 
-    def _begun(self, after: int) -> tuple[Plan | None, bool]:
-        """Return the plan that a crash or a failure left, if it still binds us, and whether its readings are stored."""
-        plan = self._state.plan()
-        committed = self._lake.position(READINGS, self._application(READINGS))
-        if plan is None or plan.first != after + 1:
-            plan = None
-        if committed > after and (plan is None or committed != plan.last):
-            raise LakeError(
-                f"readings are committed up to position {committed}, the account stands at {after} and knows nothing "
-                "of it: restore spool/ and the lake from the same backup"
-            )
-        if plan is None:
-            return None, False
-        if committed == plan.last:
-            self._lake.sync(READINGS)
-            log.info("batch recovered", first=plan.first, last=plan.last)
-            return plan, True
-        if plan.version is None:
-            return plan, True
-        # As long as no other commit has taken its place, a commit whose outcome the store did not tell may yet come to
-        # be: what is tried now must be the same batch.
-        return (plan, False) if self._lake.version(READINGS) == plan.version else (None, False)
-
     def _newer(self, batch: Batch) -> pl.DataFrame:
         """Return the readings of `batch` that are newer than the newest register known of their meter and source."""
         known = pl.DataFrame(
@@ -284,76 +248,15 @@ class LakeWriter:
     def _registers(self, batch: Batch) -> list[tuple[str, str, int, float]]:
         return self._state.registers(batch.readings["meter_id"].unique().to_list())
 
-    def _store(self, batch: Batch, tally: Tally, after: int) -> Plan:
-        """Commit the readings of `batch` that are new, and return what was decided."""
-        written: list[AddAction] = []
-        outcome = pl.DataFrame()
-        for attempt in range(_CONFLICT_TRIES):
-            version = self._lake.create(READINGS) if batch.readings.height else None
-            begun = self._state.plan()
-            if begun is not None and self._lake.position(READINGS, self._application(READINGS)) == batch.last:
-                return begun  # a commit whose outcome the store had not told came to be there meanwhile
-            classified = self._duplicates.classify(batch.readings)
-            if attempt == 0 or not outcome.equals(classified.select("duplicate", "conflict")):
-                outcome = classified.select("duplicate", "conflict")
-                self._lake.discard(READINGS, [action.path for action in written])
-                written = self._write(batch, classified)
-            plan = self._plan(batch, tally, after, classified, version if written else None)
-            del classified
-            self._state.begin(plan)
-            if plan.version is None:
-                return plan
-            try:
-                self._lake.commit(
-                    READINGS,
-                    written,
-                    positions=[Position(self._application(READINGS), batch.last)],
-                    metadata=_metadata(batch),
-                    expect_version=version,
-                )
-            except VersionConflictError:
-                self.conflicts += 1
-                log.info("another writer was faster", table=READINGS.name, version=version, conflicts=self.conflicts)
-                # Waiting at random, and longer each time, lets one of many writers through.
-                time.sleep(random.uniform(0, min(_LONGEST_PAUSE_S, 0.01 * 2**attempt)))
-                continue
-            return plan
-        self._lake.discard(READINGS, [action.path for action in written])
-        raise LakeError(f"readings: {_CONFLICT_TRIES} times another writer was faster")
-
-    def _write(self, batch: Batch, classified: pl.DataFrame) -> list[AddAction]:
-        fresh = classified.filter(~pl.col("duplicate")) if classified["duplicate"].any() else classified
-        if fresh.is_empty():
-            return []
-        stored = flag(fresh.drop("duplicate"), self._registers(batch)).drop("position")
-        return self._lake.write(READINGS, stored)
-
-    def _plan(self, batch: Batch, tally: Tally, after: int, classified: pl.DataFrame, version: int | None) -> Plan:
-        tally = copy.deepcopy(tally)
-        count_outcomes(tally, batch, classified)
-        duplicates = zlib.compress(np.packbits(classified["duplicate"].to_numpy()).tobytes(), 1)
-        return Plan(
-            first=after + 1, last=batch.last, now=self._moment, version=version, tally=tally, duplicates=duplicates
-        )
-
     def _finish(self, batch: Batch, plan: Plan, after: int) -> None:
         """Bring what else belongs to a batch into the lake, once its readings are there."""
         reach("writer.between_tables")
         missing = batch.last - after - batch.messages
         if missing:
             rows = _gap_rows([self._loss(batch, missing)])
-            self._append(GAPS, rows, batch, application=f"{self._name}/spool_lost")
-        self._append(QUARANTINE, batch.quarantine.drop("position"), batch)
-        bits = np.unpackbits(np.frombuffer(zlib.decompress(plan.duplicates), np.uint8))
-        stored = batch.readings
-        if bits.size >= stored.height:
-            stored = stored.filter(~pl.Series(bits[: stored.height].astype(bool)))
-        else:  # the codecs of the site were changed between a crash and its recovery
-            log.warning("batch decodes to more readings than before", first=plan.first, last=plan.last)
-        rows = pl.DataFrame(
-            error_code_rows(stored, self._profile_of), schema={**ERROR_CODES.polars, "position": pl.Int64()}
-        )
-        self._append(ERROR_CODES, rows.drop("position"), batch)
+            self._store.append(GAPS, rows, batch, application=f"{self._name}/spool_lost")
+        self._store.append(QUARANTINE, quarantine_rows(batch, plan, self._name), batch)
+        self._store.store_codes(batch, plan)
 
     def _loss(self, batch: Batch, missing: int) -> Gap:
         """Return the gap of acknowledged messages that are no longer in the spool."""
@@ -372,26 +275,6 @@ class LakeWriter:
             messages=missing,
             detail=f"{missing} acknowledged messages up to position {batch.last} are no longer in the spool",
         )
-
-    def _append(self, table: TableSchema, rows: pl.DataFrame, batch: Batch, application: str | None = None) -> None:
-        if rows.is_empty():
-            return
-        application = application or self._application(table)
-        if self._lake.position(table, application) >= batch.last:
-            self._lake.sync(table)  # an earlier attempt was cut short, perhaps before it could
-            return
-        self._lake.append(table, rows, positions=[Position(application, batch.last)], metadata=_metadata(batch))
-        reach("writer.between_tables")
-
-    def _application(self, table: TableSchema) -> str:
-        return f"{self._name}/{table.name}"
-
-    def _profile_of(self, _meter_id: str) -> VendorProfile:
-        return shipped_profile("generic")
-
-
-def _metadata(batch: Batch) -> dict[str, str]:
-    return {"metriage.first": str(batch.first), "metriage.last": str(batch.last)}
 
 
 def _gap_rows(gaps: Iterable[Gap]) -> pl.DataFrame:

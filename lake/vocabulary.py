@@ -184,6 +184,10 @@ QUARANTINE = _columns(
     Column("detail", "string", "what was wrong, where"),
     Column("payload", "binary", "the raw message"),
     Column("readings", "int64", "readings the message stands for in the account"),
+    Column("message", "string", "writer and spool position of the message"),
+    Column("channel", "string", "where it came in, as JSON: what it is decoded by when it is replayed"),
+    Column("stored", "int64", "readings of the same message that were stored"),
+    Column("duplicate", "int64", "readings of the same message that were stored already"),
 )
 
 # Why readings may be missing that no meter failed to send.

@@ -110,6 +110,8 @@ def lake_of(site: Path) -> dict[str, pl.DataFrame]:
 def sorted_rows(lake: Lake, table: TableSchema) -> pl.DataFrame:
     """Return the rows of a table, sorted by all its columns."""
     rows = lake.scan(table).collect()
+    if "message" in rows.columns:  # every writer has a name of its own
+        rows = rows.with_columns(pl.col("message").str.split(":").list.last())
     keys = [pl.col(name).list.join("\0") if rows.schema[name] == pl.List else pl.col(name) for name in rows.columns]
     return rows.sort(keys, nulls_last=True)
 
