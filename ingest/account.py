@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from ingest.message import Channel
 from ingest.spool import connect
 from lake.durability import sync_path
 from lake.errors import SpoolError
@@ -68,6 +69,24 @@ class Tally:
         self.sources[source] = (last, count + messages)
 
 
+class ReplayOf(msgspec.Struct, frozen=True, kw_only=True):
+    """The quarantined messages that make a batch, and how they were decoded.
+
+    Parameters
+    ----------
+    messages : tuple of str
+        Their names.
+    codec : str or None
+        By which all are decoded.
+    channels : dict of str to Channel
+        How messages of a source are decoded, else.
+    """
+
+    messages: tuple[str, ...]
+    codec: str | None
+    channels: dict[str, Channel]
+
+
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is about to become of a batch, written down before its readings are committed.
 
@@ -86,6 +105,8 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         What becomes of the batch.
     duplicates : bytes
         Which readings are duplicates: one bit each, in the order of receipt, compressed.
+    replay : ReplayOf, optional
+        What is replayed; None where the batch came from the spool.
     """
 
     first: int
@@ -94,6 +115,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
     version: int | None
     tally: Tally
     duplicates: bytes
+    replay: ReplayOf | None = None
 
 
 class State(AbstractContextManager["State"]):
@@ -154,15 +176,20 @@ class State(AbstractContextManager["State"]):
 
     def plan(self) -> Plan | None:
         """Return the plan of the batch that was begun and not completed, if there is one."""
-        text = self._value("plan", "")
-        return msgspec.json.decode(text, type=Plan, dec_hook=_counter) if text else None
+        return self._plan("plan")
 
     def begin(self, plan: Plan) -> None:
         """Write down what is about to become of a batch, before its readings are committed."""
+        self._begin("plan", plan)
+
+    def _plan(self, name: str) -> Plan | None:
+        text = self._value(name, "")
+        return msgspec.json.decode(text, type=Plan, dec_hook=_counter) if text else None
+
+    def _begin(self, name: str, plan: Plan) -> None:
         with self._transaction():
-            self._connection.execute(
-                "INSERT OR REPLACE INTO state VALUES ('plan', ?)", (msgspec.json.encode(plan).decode(),)
-            )
+            text = msgspec.json.encode(plan).decode()
+            self._connection.execute("INSERT OR REPLACE INTO state VALUES (?, ?)", (name, text))
 
     def _value(self, name: str, default: str) -> str:
         rows = self._query("SELECT value FROM state WHERE name = ?", name)
@@ -210,9 +237,7 @@ class State(AbstractContextManager["State"]):
                 "INSERT OR REPLACE INTO state VALUES (?, ?)",
                 [("position", str(position)), ("clock", json.dumps(clock_state)), ("memory", json.dumps(memory or {}))],
             )
-            self._connection.executemany(
-                "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", _counts(tally)
-            )
+            self._add(tally)
             self._connection.executemany(
                 "INSERT INTO source VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET "
                 "messages = messages + excluded.messages, "
@@ -221,6 +246,45 @@ class State(AbstractContextManager["State"]):
             )
             self._connection.executemany("INSERT OR REPLACE INTO register VALUES (?, ?, ?, ?)", registers)
             self._connection.execute("DELETE FROM state WHERE name = 'plan'")
+
+    def _add(self, tally: Tally) -> None:
+        self._connection.executemany(
+            "INSERT INTO tally VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET n = n + excluded.n", _counts(tally)
+        )
+
+    def replay_plan(self) -> Plan | None:
+        """Return the plan of the replay that was begun and not completed, if there is one."""
+        return self._plan("replay_plan")
+
+    def begin_replay(self, plan: Plan) -> None:
+        """Write down what is about to become of quarantined messages, before their readings are committed."""
+        self._begin("replay_plan", plan)
+
+    def replayed(self) -> int:
+        """Return how many messages replays have brought to another outcome."""
+        return int(self._value("replayed", "0"))
+
+    def account_replay(self, position: int, tally: Tally, registers: Collection[tuple[str, str, int, float]]) -> None:
+        """Take the differences that a replay makes into the account; its plan stays until the quarantine is cleared.
+
+        Parameters
+        ----------
+        position : int
+            Value of :meth:`replayed` from now on.
+        tally : Tally
+            Differences, of either sign.
+        registers : collection of (meter_id, source, ts, volume_m3)
+            Newest registers that it brought.
+        """
+        with self._transaction():
+            self._add(tally)
+            self._connection.execute("INSERT OR REPLACE INTO state VALUES ('replayed', ?)", (str(position),))
+            self._connection.executemany("INSERT OR REPLACE INTO register VALUES (?, ?, ?, ?)", registers)
+
+    def complete_replay(self) -> None:
+        """Forget the plan of a replay that is complete in every table."""
+        with self._transaction():
+            self._connection.execute("DELETE FROM state WHERE name = 'replay_plan'")
 
     def tally(self) -> tuple[int, Tally]:
         """Return the position and everything that became of the messages up to there, as one snapshot."""

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import msgspec
 import polars as pl
 
-from ingest.account import Tally
+from ingest.account import ReplayOf, Tally
 from ingest.message import BESIDE, ROW_COLUMNS, Decoded, RawMessage, Row
 from ingest.row_schema import ROW_SCHEMA
 from ingest.vendor_profile import VendorProfile
@@ -38,6 +38,8 @@ class Batch:
         beside it in a row (:data:`ingest.message.BESIDE`).
     quarantine : polars.DataFrame
         Rows of the table ``quarantine``, with ``position`` of the message.
+    replay : ReplayOf, optional
+        What is replayed; None where it came from the spool.
     """
 
     first: int
@@ -45,6 +47,7 @@ class Batch:
     messages: int
     readings: pl.DataFrame
     quarantine: pl.DataFrame
+    replay: ReplayOf | None = None
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ import copy
 import random
 import time
 import zlib
+from collections.abc import Callable
 from typing import Protocol
 
 import numpy as np
@@ -23,7 +24,7 @@ import structlog
 from deltalake.transaction import AddAction
 
 from ingest.account import Plan, Tally
-from ingest.batch import Batch, Register, count_outcomes, error_code_rows, flag
+from ingest.batch import Batch, Register, count_outcomes, error_code_rows, flag, newest_registers
 from ingest.duplicates import DuplicateIndex
 from ingest.vendor_profile import VendorProfile, shipped_profile
 from lake.errors import LakeError, VersionConflictError
@@ -61,12 +62,21 @@ class BatchStore:
         Keeps what is decided.
     name : str
         Of the writer, for its positions in the tables.
+    count : callable, optional
+        Adds to a tally what becomes of a batch, from the batch and its readings with ``duplicate`` and ``conflict``.
     """
 
-    def __init__(self, lake: Lake, keeper: PlanKeeper, name: str) -> None:
+    def __init__(
+        self,
+        lake: Lake,
+        keeper: PlanKeeper,
+        name: str,
+        count: Callable[[Tally, Batch, pl.DataFrame], None] = count_outcomes,
+    ) -> None:
         self._lake = lake
         self._keeper = keeper
         self._name = name
+        self._count = count
         self._duplicates = DuplicateIndex(lake)
         self.conflicts = 0
 
@@ -134,7 +144,7 @@ class BatchStore:
                 outcome = classified.select("duplicate", "conflict")
                 self._lake.discard(READINGS, [action.path for action in written])
                 written = self._write(batch, classified)
-            plan = _plan(batch, tally, after, classified, version if written else None, moment)
+            plan = self._plan(batch, tally, after, classified, version if written else None, moment)
             del classified
             self._keeper.begin(plan)
             if plan.version is None:
@@ -157,12 +167,36 @@ class BatchStore:
         self._lake.discard(READINGS, [action.path for action in written])
         raise LakeError(f"readings: {_CONFLICT_TRIES} times another writer was faster")
 
+    def _plan(
+        self, batch: Batch, tally: Tally, after: int, classified: pl.DataFrame, version: int | None, moment: int
+    ) -> Plan:
+        tally = copy.deepcopy(tally)
+        self._count(tally, batch, classified)
+        duplicates = zlib.compress(np.packbits(classified["duplicate"].to_numpy()).tobytes(), 1)
+        return Plan(
+            first=after + 1, last=batch.last, now=moment, version=version, tally=tally, duplicates=duplicates,
+            replay=batch.replay,
+        )  # fmt: skip
+
     def _write(self, batch: Batch, classified: pl.DataFrame) -> list[AddAction]:
         fresh = classified.filter(~pl.col("duplicate")) if classified["duplicate"].any() else classified
         if fresh.is_empty():
             return []
-        registers = self._keeper.registers(batch.readings["meter_id"].unique().to_list())
-        return self._lake.write(READINGS, flag(fresh.drop("duplicate"), registers).drop("position"))
+        return self._lake.write(READINGS, flag(fresh.drop("duplicate"), self._registers(batch)).drop("position"))
+
+    def _registers(self, batch: Batch) -> list[Register]:
+        return self._keeper.registers(batch.readings["meter_id"].unique().to_list())
+
+    def newer_registers(self, batch: Batch) -> list[Register]:
+        """Return the newest registers of `batch` that are newer than what is known of their meter and source."""
+        known = pl.DataFrame(
+            [(meter, source, ts) for meter, source, ts, _ in self._registers(batch)],
+            schema={"meter_id": pl.String, "source": pl.String, "known": pl.Int64},
+            orient="row",
+        )
+        joined = batch.readings.join(known, on=["meter_id", "source"], how="left", maintain_order="left")
+        newer = pl.col("known").is_null() | (pl.col("ts").cast(pl.Int64) > pl.col("known"))
+        return newest_registers(joined.filter(newer))
 
     def store_codes(self, batch: Batch, plan: Plan) -> None:
         """Commit the error codes of the readings of `batch` that are no duplicates.
@@ -229,13 +263,6 @@ def quarantine_rows(batch: Batch, plan: Plan, writer: str) -> pl.DataFrame:
     return rows.with_columns(
         pl.col("stored", "duplicate").fill_null(0), message=pl.format("{}:{}", pl.lit(writer), "position")
     ).select(QUARANTINE.polars.names())
-
-
-def _plan(batch: Batch, tally: Tally, after: int, classified: pl.DataFrame, version: int | None, moment: int) -> Plan:
-    tally = copy.deepcopy(tally)
-    count_outcomes(tally, batch, classified)
-    duplicates = zlib.compress(np.packbits(classified["duplicate"].to_numpy()).tobytes(), 1)
-    return Plan(first=after + 1, last=batch.last, now=moment, version=version, tally=tally, duplicates=duplicates)
 
 
 def _metadata(batch: Batch) -> dict[str, str]:

@@ -21,7 +21,7 @@ import polars as pl
 import structlog
 
 from ingest.account import Plan, State
-from ingest.batch import Batch, newest_registers
+from ingest.batch import Batch
 from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.collecting import Collector
 from ingest.gap import Gap
@@ -194,7 +194,7 @@ class LakeWriter:
             self._finish(batch, plan, after)
             reach("writer.tables_done")
             collector = opened.collector
-            registers = newest_registers(self._newer(batch))
+            registers = self._store.newer_registers(batch)
             self._state.complete(batch.last, plan.tally, collector.clock.state, registers, collector.memory)
         except (LakeError, SpoolError):
             if ahead is not None:
@@ -234,19 +234,6 @@ class LakeWriter:
         if self._lake.storage.options:  # a local file system links a name only once
             check_conditional_put(self._lake.storage)
         self._checked = True
-
-    def _newer(self, batch: Batch) -> pl.DataFrame:
-        """Return the readings of `batch` that are newer than the newest register known of their meter and source."""
-        known = pl.DataFrame(
-            [(meter, source, ts) for meter, source, ts, _ in self._registers(batch)],
-            schema={"meter_id": pl.String, "source": pl.String, "known": pl.Int64},
-            orient="row",
-        )
-        joined = batch.readings.join(known, on=["meter_id", "source"], how="left", maintain_order="left")
-        return joined.filter(pl.col("known").is_null() | (pl.col("ts").cast(pl.Int64) > pl.col("known")))
-
-    def _registers(self, batch: Batch) -> list[tuple[str, str, int, float]]:
-        return self._state.registers(batch.readings["meter_id"].unique().to_list())
 
     def _finish(self, batch: Batch, plan: Plan, after: int) -> None:
         """Bring what else belongs to a batch into the lake, once its readings are there."""

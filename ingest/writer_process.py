@@ -26,6 +26,7 @@ import structlog
 from ingest.account import OUTCOMES, State, Tally
 from ingest.lake_writer import LakeWriter
 from ingest.log_format import configure_logging, hide_lake_key
+from ingest.replay import finish_replay
 from ingest.settings import WriterSettings
 from lake.errors import LakeError, SpoolError
 
@@ -247,6 +248,7 @@ def main() -> None:
     with (folder / "writer.lock").open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # a predecessor may still be finishing its last batch
         try:
+            finish_replay(settings)
             writer = LakeWriter(settings)
         except (LakeError, SpoolError) as error:
             log.error("lake writer cannot begin", error=str(error))  # noqa: TRY400 - told to an operator

@@ -176,6 +176,30 @@ def _ingest_files(site: Site, files: list[Path], codec: str, source: str | None,
 
 @app.command()
 @reporting
+def replay(
+    folder: Dir = Path(),
+    codec: Annotated[
+        str | None, typer.Option("--codec", help="Decode all with this payload shape or codec; default: as configured.")
+    ] = None,
+    as_json: Json = False,
+) -> int:
+    """Decode the quarantine again, after a decoder, a profile, a key or a setting was put right."""
+    configure_logging()
+    from metriage.console import feeding_progress, print_replayed  # noqa: PLC0415
+    from metriage.replaying import replay_site  # noqa: PLC0415
+
+    site = open_site(folder)
+    with site.lock(), feeding_progress(quiet=as_json) as progress:
+        document = replay_site(site, codec, progress)
+    if as_json:
+        emit(document)
+    else:
+        print_replayed(document)
+    return INCOMPLETE if document["quarantined"] else 0
+
+
+@app.command()
+@reporting
 def doctor(folder: Dir = Path(), as_json: Json = False) -> int:
     """Look at broker, topics, clock, disk, lake and webhooks, and say what is wrong."""
     from metriage.console import print_checks  # noqa: PLC0415

@@ -85,6 +85,22 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 180 * 60 else f"{seconds / 3600:.0f} h"
 
 
+def print_replayed(document: dict[str, Any]) -> None:
+    """Print what a replay did."""
+    say(
+        f"{counted(document['looked_at'], 'quarantined message')} looked at, {document['changed']:,} have another "
+        f"outcome now, {document['quarantined']:,} still in quarantine"
+    )
+    for what in ("messages", "readings"):
+        parts = [f"{count:+,} {name}" for name, count in document[what].items()]
+        if parts:
+            say(f"{what}: {', '.join(parts)}", indent=2)
+    for reason, count in document["reasons"].items():
+        say(f"{cell(reason)}: {count:+,}", indent=2)
+    if document["left_out"]:
+        say(f"{counted(document['left_out'], 'row')} of an earlier release or another site's writer left alone")
+
+
 def _print_refused(document: dict[str, Any]) -> None:
     examples = {example["reason"]: example for example in document.get("quarantine_examples", ())}
     for reason, count in document["quarantine"].items():

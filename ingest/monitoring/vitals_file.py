@@ -1,7 +1,9 @@
 """``spool/daemon.json``: what a running daemon tells ``metriage status`` beside the account.
 
-Replaced as a whole every few seconds, without sync: it is worth nothing once the daemon is gone. Its age is told by the
-monotonic clock, which all processes of a machine share and which does not jump.
+Written every few seconds, and at once when acknowledging stops or goes on; without sync, since it is worth nothing once
+the daemon is gone. It is written in place, into room that it took when the daemon began: a full disk is just what it
+must be able to tell of. Its age is told by the monotonic clock, which all processes of a machine share and which does
+not jump.
 """
 
 from __future__ import annotations
@@ -22,6 +24,8 @@ FILE = "daemon.json"
 
 _EVERY_S = 5.0
 _STALE_S = 30.0
+_ROOM_BYTES = 16_384  # more than some dozens of brokers need
+_TRIES, _PAUSE_S = 5, 0.01  # whoever reads while it is written reads again
 
 log = structlog.get_logger(__name__)
 
@@ -81,22 +85,30 @@ class VitalsFile(AbstractContextManager["VitalsFile"]):
         self._started_at = time.time()
         self._written_s = -_EVERY_S
         self._failed = False
+        self._holding: str | None = None
+        self._size = 0
+        self._descriptor: int | None = None
 
     def write(self, vitals: DaemonVitals) -> None:
         """Write what is known, if it is time to."""
         now = time.monotonic()
-        if now - self._written_s < _EVERY_S:
+        if now - self._written_s < _EVERY_S and vitals.spool.full == self._holding:
             return
-        self._written_s = now
-        part = self._file.with_suffix(".json.part")
+        self._written_s, self._holding = now, vitals.spool.full
         try:
-            part.write_bytes(msgspec.json.encode(self._report(vitals)))
-            part.replace(self._file)
+            self._overwrite(msgspec.json.encode(self._report(vitals)))
             self._failed = False
         except OSError as error:  # a full disk: `status` looks at the disk itself
             if not self._failed:
                 log.warning("daemon.json is not written, `metriage status` knows less", error=str(error))
             self._failed = True
+
+    def _overwrite(self, text: bytes) -> None:
+        if self._descriptor is None:
+            self._file.unlink(missing_ok=True)  # of a predecessor that was killed
+            self._descriptor = os.open(self._file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        self._size = max(self._size, _ROOM_BYTES, len(text))
+        os.pwrite(self._descriptor, text.ljust(self._size), 0)
 
     def _report(self, vitals: DaemonVitals) -> DaemonReport:
         writer = vitals.writer
@@ -119,6 +131,8 @@ class VitalsFile(AbstractContextManager["VitalsFile"]):
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._descriptor is not None:
+            os.close(self._descriptor)
         self._file.unlink(missing_ok=True)
 
 
@@ -143,12 +157,22 @@ def _broker(broker: BrokerVitals, vitals: DaemonVitals) -> BrokerReport:
 
 def read_report(folder: Path) -> DaemonReport | None:
     """Return what the running daemon told last; None where none runs, or where it has told nothing for a while."""
-    try:
-        report = msgspec.json.decode((folder / FILE).read_bytes(), type=DaemonReport)
-    except (OSError, msgspec.DecodeError):
+    report = _read(folder / FILE)
+    if report is None:
         return None
     age_s = time.monotonic() - report.monotonic_s
     return report if 0 <= age_s <= _STALE_S and _runs(report.pid) else None
+
+
+def _read(file: Path) -> DaemonReport | None:
+    for _ in range(_TRIES):
+        try:
+            return msgspec.json.decode(file.read_bytes(), type=DaemonReport)
+        except OSError:
+            return None
+        except msgspec.DecodeError:
+            time.sleep(_PAUSE_S)
+    return None
 
 
 def _runs(pid: int) -> bool:

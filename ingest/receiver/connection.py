@@ -17,6 +17,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
+from ingest.message import Channel
 from ingest.receiver.topic_filter import is_shared
 from ingest.settings import BrokerSettings
 from lake.errors import SettingsError
@@ -48,6 +49,19 @@ def broker_name(settings: BrokerSettings) -> str:
     """Return client id and address: what names a session, without credentials."""
     host, port = broker_address(settings)
     return f"{settings.client_id}@{f'[{host}]' if ':' in host else host}:{port}"
+
+
+def channel_of(settings: BrokerSettings) -> Channel:
+    """Return what is known of a message from its coming from a broker."""
+    return Channel(
+        "mqtt",
+        settings.codec,
+        settings.source,
+        settings.received_at == "envelope",
+        profile=settings.vendor,
+        topic_codecs=tuple(settings.topic_codecs.items()),
+        topic_profiles=tuple(settings.topic_vendors.items()),
+    )
 
 
 def make_client(

@@ -27,7 +27,7 @@ from ingest.gap import Gap
 from ingest.message import Channel
 from ingest.monitoring.vitals import BrokerVitals
 from ingest.receiver.bulk_client import BulkClient, why_not_bulk
-from ingest.receiver.connection import broker_name, connect, make_client, protocol_versions, subscribe
+from ingest.receiver.connection import broker_name, channel_of, connect, make_client, protocol_versions, subscribe
 from ingest.receiver.group import Group
 from ingest.receiver.silence import Silence
 from ingest.receiver.topic_filter import bare_filter
@@ -116,11 +116,7 @@ class Subscriber:
         self._spool = spool
         self._name = broker_name(settings)
         self._now = now or (lambda: time.time_ns() // 1000)
-        enveloped = settings.received_at == "envelope"
-        self._channel = Channel(
-            "mqtt", settings.codec, settings.source, enveloped, profile=settings.vendor,
-            topic_codecs=tuple(settings.topic_codecs.items()), topic_profiles=tuple(settings.topic_vendors.items()),
-        )  # fmt: skip
+        self._channel = channel_of(settings)
         self._max_message_bytes = max_message_bytes
         self._vitals = vitals or BrokerVitals(self._name, settings.source)
         self._vitals.silent_after_s = float(settings.silent_after_s)

@@ -67,6 +67,8 @@ def named_steps(plan: Plan, outcome: Outcome) -> None:
         line.meters.flow()
         for _ in range(plan.rounds):
             for name in FAILPOINTS:
+                if name.startswith("replay."):  # no daemon comes by; tests/ingest/test_replay.py kills there
+                    continue
                 plan.say(f"kill -9 at {name}")
                 outcome.runs += 1
                 _kill_at(name, trigger, line, outcome)
@@ -301,14 +303,19 @@ def _while_full(line: Line, disk: SmallDisk, outcome: Outcome) -> None:
     """See that a full spool stops acknowledging and says so, and that a full lake does not slow the spool."""
     if disk.folder.name == "spool":
         wait_until(lambda: line.daemon.said("not acknowledging"), "the daemon to stop acknowledging")
-        time.sleep(1)
-        if "ACKNOWLEDGING IS STOPPED" not in run_metriage("status", "--dir", line.site, check=False).stdout:
+        try:
+            wait_until(lambda: _says_stopped(line), "status to say that nothing is acknowledged", 20)
+        except TimeoutError:
             outcome.verdict.problems.append("status does not say that nothing is acknowledged")
         return
     before = status_of(line.site)["messages"]["received"]
     sent = line.meters.sent
     wait_until(lambda: line.meters.sent > sent + 1_500, "more messages")
     wait_until(lambda: status_of(line.site)["messages"]["received"] > before + 1_000, "the spool to go on")
+
+
+def _says_stopped(line: Line) -> bool:
+    return "ACKNOWLEDGING IS STOPPED" in run_metriage("status", "--dir", line.site, check=False).stdout
 
 
 def _spool_limit(plan: Plan, outcome: Outcome) -> None:
@@ -350,6 +357,8 @@ def clock_jumps(plan: Plan, outcome: Outcome) -> None:
                 _set_clock(clock, jump)
                 time.sleep(1)
                 compacted = run_metriage("compact", "--dir", line.site, check=False, environment=environment)
+                if "Errno 22" in compacted.stderr and "time.sleep" in compacted.stderr:  # libfaketime's, see below
+                    compacted = run_metriage("compact", "--dir", line.site, check=False)
                 if compacted.returncode:
                     outcome.verdict.problems.append(f"compact at {jump}: {compacted.stderr[-500:]}")
             plan.say("clock in 1970")

@@ -207,6 +207,22 @@ def test_report_survives_the_round_trip(spool: Path) -> None:
         assert first == read_report(spool)
 
 
+def test_report_needs_no_room_on_the_disk(spool: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That acknowledging stops is told at once, and where the file lies: a full disk has no room for another one."""
+    with VitalsFile(spool) as file:
+        file.write(running())
+        before = (spool / "daemon.json").stat()
+        monkeypatch.setattr(Path, "write_bytes", None)
+        stopped = running()
+        stopped.spool.full = "0 bytes free on the disk"
+        file.write(stopped)
+        report, after = read_report(spool), (spool / "daemon.json").stat()
+
+    assert report is not None
+    assert "0 bytes free on the disk" == report.holding
+    assert (before.st_ino, before.st_size) == (after.st_ino, after.st_size)
+
+
 def test_rows_and_files_come_from_the_log(site: Site, metriage: Callable[..., Done]) -> None:
     """The same as reading the table."""
     refuse(site, metriage, b"a", b"b")
