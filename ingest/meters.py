@@ -46,6 +46,9 @@ class Stamp(NamedTuple):
     keys: tuple[int, int, int] = (0, 0, 0)
 
 
+_NOTHING_READ = Stamp()
+
+
 @dataclass(frozen=True, slots=True)
 class Meters:
     """Keys, aliases and makes as of one moment.
@@ -65,7 +68,7 @@ class Meters:
     keys: Keys = NO_KEYS
     aliases: Mapping[str, str] = field(default_factory=dict)
     makes: Mapping[str, Make] = field(default_factory=dict)
-    stamp: Stamp = Stamp()
+    stamp: Stamp = _NOTHING_READ
 
 
 NO_METERS = Meters()
@@ -119,7 +122,7 @@ def _make(meter: registry.Meter) -> Make:
 def _keys_stamp(file: Path | None) -> tuple[int, int, int]:
     """Return what changes with the file of keys; of one that cannot be looked at, something that never was before."""
     if file is None:
-        return Stamp().keys
+        return _NOTHING_READ.keys
     try:
         status = file.stat()
     except OSError:

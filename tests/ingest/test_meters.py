@@ -89,7 +89,7 @@ def test_change_of_the_keys_is_seen(tmp_path: Path) -> None:
     first = load_meters(with_key(tmp_path, "00" * 16))
     second = load_meters(with_key(tmp_path, "0102"), first)
 
-    assert b"\x01\x02" == second.keys.find("m1")
+    assert b"\x01\x02" == second.keys.of("m1")
     assert second.makes is first.makes
 
 
