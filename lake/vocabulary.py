@@ -253,6 +253,14 @@ DAY = _columns(
     Column("last_ts", "time", "last measurement of the day"),
     Column("usable_readings", "int64", "readings neither disowned by the meter nor in conflict"),
     Column("sources", "int64", "head-ends or programs that delivered them"),
+    Column("source_names", "strings", "who they were, where there was more than one"),
+    Column("source_meetings", "int64", "registers of one source soon after one of another"),
+    Column("source_disagreements", "int64", "of these, registers that cannot both be right"),
+    Column("source_differ_max_m3", "float64", "largest difference of such registers", "m³"),
+    Column("source_firmwares", "strings", "firmware by source, each as 'source firmware', where they do not agree"),
+    Column(
+        "source_clock_s", "float64", "largest difference of the times that sources give one message", "s"
+    ),
     Column("interval_s", "float64", "median time between measurements", "s"),
     Column("longest_gap_s", "float64", "longest time between two measurements of the day", "s"),
     Column("firmware", "string", "firmware at the end of the day"),
