@@ -10,6 +10,7 @@ from typing import NamedTuple
 from ingest.keys import NO_KEYS, Keys, load_keys
 from ingest.settings import WriterSettings
 from lake import registry
+from lake.meter import Meter
 from lake.site_database import FILE_NAME, opened
 
 
@@ -115,7 +116,7 @@ def _as_known(meters: Meters, known: Meters) -> Meters:
     return known if meters.stamp == known.stamp else meters
 
 
-def _make(meter: registry.Meter) -> Make:
+def _make(meter: Meter) -> Make:
     return Make(meter.module_vendor, meter.manufacturer, meter.model, meter.firmware, meter.module_encrypted)
 
 

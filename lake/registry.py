@@ -12,34 +12,22 @@ module that moves is taken from one meter and given to the other.
 from __future__ import annotations
 
 import json
-import re
 import sqlite3
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
-from functools import cache
 from itertools import groupby
 from typing import TYPE_CHECKING, Any, NamedTuple
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from lake.errors import LakeError, RowError
+from lake.meter import Meter, check_meter
 from lake.site_database import from_text, migrate, to_text, transaction
-from lake.vocabulary import INSTALLATIONS, METER, SENSINGS, VALVE_TYPES
+from lake.vocabulary import METER
 
 if TYPE_CHECKING:
     import polars as pl
 
 COMPONENT = "registry"
-LONGEST_TEXT = 200
-MOST_ALIASES = 16
 
-WORDS: Mapping[str, tuple[str, ...]] = {
-    "sensing": SENSINGS,
-    "valve_type": VALVE_TYPES,
-    "installation": INSTALLATIONS,
-}
-
-_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._:-]{0,63}")
 _NO_TIME = ""  # of a fact without time; sorts before every time
 _ANY_TIME = "~"  # sorts after every time
 _KEY = ("meter_id", "recorded_at")
@@ -98,42 +86,6 @@ INSERT INTO registry_version VALUES (1, 0);
 STEPS = (_FIRST,)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Meter:
-    """What the registry says of one meter; the columns of :data:`lake.vocabulary.METER`, None where not known."""
-
-    meter_id: str
-    aliases: tuple[str, ...] = ()
-    model: str | None = None
-    manufacturer: str | None = None
-    module_vendor: str | None = None
-    module_encrypted: bool | None = None
-    sensing: str | None = None
-    valve_type: str | None = None
-    battery_type: str | None = None
-    battery_capacity_mah: float | None = None
-    caliber_mm: float | None = None
-    ip_rating: str | None = None
-    firmware: str | None = None
-    production_batch: str | None = None
-    produced_on: date | None = None
-    shipped_on: date | None = None
-    installed_on: date | None = None
-    removed_on: date | None = None
-    warranty_months: float | None = None
-    installation: str | None = None
-    flood_prone: bool | None = None
-    installer: str | None = None
-    project: str | None = None
-    region: str | None = None
-    site: str | None = None
-    timezone: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    customer_ref: str | None = None
-    recorded_at: datetime | None = None
-
-
 class Refused(NamedTuple):
     """A row that was not taken.
 
@@ -169,32 +121,6 @@ def prepare(connection: sqlite3.Connection) -> None:
         The database cannot be written.
     """
     migrate(connection, COMPONENT, STEPS)
-
-
-def check_meter(meter: Meter) -> None:
-    """Check ids, words and ranges of a meter.
-
-    Raises
-    ------
-    RowError
-        A column holds what it may not.
-    """
-    _check_id("meter_id", meter.meter_id)
-    if len(meter.aliases) > MOST_ALIASES:
-        raise RowError("aliases", f"{len(meter.aliases)} of them; at most {MOST_ALIASES} are allowed")
-    for alias in meter.aliases:
-        _check_id("aliases", alias)
-    for name, column in METER.items():
-        value = getattr(meter, name)
-        if isinstance(value, str):
-            _check_text(name, value)
-        elif column.dtype == "float64" and value is not None and not _within(value, column.low, column.high):
-            raise RowError(name, f"{value:g} is out of range; allowed is {column.low:g} to {column.high:g}")
-    for name, words in WORDS.items():
-        if getattr(meter, name) not in {None, *words}:
-            raise RowError(name, f"{getattr(meter, name)!r} is not allowed there; allowed are {', '.join(words)}")
-    if meter.timezone is not None and not _is_zone(meter.timezone):
-        raise RowError("timezone", f"{meter.timezone!r} is no IANA time zone such as Asia/Shanghai")
 
 
 def upsert(connection: sqlite3.Connection, rows: Sequence[Meter], columns: Collection[str] | None = None) -> Outcome:
@@ -350,37 +276,6 @@ def _rows(connection: sqlite3.Connection, query: str, *parameters: str) -> list[
         if "no such table" in str(error):
             return []
         raise LakeError(f"the registry cannot be read: {error}") from error
-
-
-def _check_id(column: str, text: str) -> None:
-    if not _ID.fullmatch(text):
-        shown = text if len(text) <= 80 else f"{text[:80]}…"
-        what = "is missing" if not text else f"{shown!r} is no meter id"
-        raise RowError(column, f"{what}: 1 to 64 of A-Z a-z 0-9 . _ : -, the first alphanumeric")
-
-
-def _check_text(column: str, text: str) -> None:
-    if len(text) > LONGEST_TEXT:
-        raise RowError(column, f"is longer than {LONGEST_TEXT} characters")
-    if any(ord(sign) < 0x20 or 0x7F <= ord(sign) < 0xA0 for sign in text):
-        raise RowError(column, f"holds control characters: {text!r}")
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise RowError(column, f"is no valid text: {text!r}") from None
-
-
-def _within(value: float, low: float | None, high: float | None) -> bool:
-    return (low is None or value >= low) and (high is None or value <= high)  # also false for NaN
-
-
-@cache
-def _is_zone(name: str) -> bool:
-    try:
-        ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, OSError):
-        return False
-    return True
 
 
 def _check_names(connection: sqlite3.Connection, meter: Meter, said: Collection[str]) -> None:

@@ -258,9 +258,7 @@ DAY = _columns(
     Column("source_disagreements", "int64", "of these, registers that cannot both be right"),
     Column("source_differ_max_m3", "float64", "largest difference of such registers", "m³"),
     Column("source_firmwares", "strings", "firmware by source, each as 'source firmware', where they do not agree"),
-    Column(
-        "source_clock_s", "float64", "largest difference of the times that sources give one message", "s"
-    ),
+    Column("source_clock_s", "float64", "largest difference of the times that sources give one message", "s"),
     Column("interval_s", "float64", "median time between measurements", "s"),
     Column("longest_gap_s", "float64", "longest time between two measurements of the day", "s"),
     Column("firmware", "string", "firmware at the end of the day"),

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lake.registry import Meter, aliases, meters, store
+from lake.meter import Meter
+from lake.registry import aliases, meters, store
 from lake.site_database import opened
 from metriage.labels import printable
 from metriage.options import INCOMPLETE, AsOf, Dir, Json, emit, parse_as_of, reporting

@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from ingest.excerpt import excerpt
 from lake.errors import InputFileError, RowError
-from lake.registry import WORDS, Meter
+from lake.meter import WORDS, Meter
 from lake.vocabulary import METER
 from metriage.table_file import Table, open_table
 

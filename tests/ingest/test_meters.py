@@ -10,7 +10,8 @@ import pytest
 from ingest.meters import NO_METERS, Make, load_meters
 from ingest.settings import WriterSettings
 from lake.errors import SettingsError, SiteFolderError
-from lake.registry import Meter, store
+from lake.meter import Meter
+from lake.registry import store
 from lake.site_database import migrate, opened
 from tests.ingest.messages import settings_of
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lake.errors import InputFileError
-from lake.registry import WORDS, Meter
+from lake.meter import WORDS, Meter
 from lake.vocabulary import METER
 from metriage.registry_file import HEADERS, VALUES, RegistryFile, column_named, documented, read_registry
 from tests.ingest.sheets import sheet
