@@ -13,6 +13,7 @@ import polars as pl
 from diagnostics.local_day import with_local_day
 from diagnostics.register import register_profile
 from diagnostics.settings import ProfileSettings
+from diagnostics.sources import sources_profile
 from diagnostics.valve import valve_profile
 from lake.schemas import DAILY
 from lake.vocabulary import MEASURES
@@ -68,6 +69,7 @@ def day_profile(
         _signals(usable, settings),
         _battery(usable),
         _valve(usable),
+        sources_profile(keyed, usable, settings),
         _codes(keyed, error_codes.filter(pl.col("received_at") <= as_of)),
     ]
     for part in parts:
@@ -101,7 +103,7 @@ def _usable(keyed: pl.DataFrame) -> pl.DataFrame:
             good = good & ~pl.col("invalid_fields").list.contains(name).fill_null(value=False)
         cleaned.append(pl.when(good).then(pl.col(name)).alias(name))
     return kept.select(
-        "key", "meter_id", "ts", "seq", "firmware", *cleaned,
+        "key", "meter_id", "ts", "source", "seq", "firmware", *cleaned,
         pl.col("flags").list.contains("ambiguous_time").fill_null(value=False).alias("ambiguous"),
     )  # fmt: skip
 

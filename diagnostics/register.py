@@ -69,7 +69,7 @@ def _totals(steps: pl.DataFrame) -> pl.DataFrame:
         pl.col("before_m3").last().alias("before_last_volume_m3"),
         pl.col("ts").last().alias("last_volume_ts"),
         pl.col("volume_m3").last().alias("last_volume_m3"),
-        (10.0 ** -_decimals(pl.col("volume_m3")).max()).alias("volume_step_m3"),
+        (10.0 ** -decimals(pl.col("volume_m3")).max()).alias("volume_step_m3"),
         pl.col("flow_limit_m3h").first(),
         pl.col("step_m3").filter(possible).sum().round(6).alias("consumption_m3"),
         pl.col("took_s").filter(possible & (pl.col("step_m3") == 0)).sum().alias("standstill_s"),
@@ -87,12 +87,12 @@ def _totals(steps: pl.DataFrame) -> pl.DataFrame:
     return steps.group_by("key", maintain_order=True).agg(aggregates)
 
 
-def _decimals(value: pl.Expr) -> pl.Expr:
+def decimals(value: pl.Expr) -> pl.Expr:
     """Return how many decimals a value has, at most 6."""
-    decimals = pl.lit(6.0)
+    found = pl.lit(6.0)
     for places in range(5, -1, -1):
-        decimals = pl.when(value.round(places) == value).then(float(places)).otherwise(decimals)
-    return decimals
+        found = pl.when(value.round(places) == value).then(float(places)).otherwise(found)
+    return found
 
 
 def _backward(steps: pl.DataFrame) -> pl.DataFrame:
@@ -122,7 +122,7 @@ def _drops(steps: pl.DataFrame) -> pl.DataFrame:
     digits = (
         steps.join(drops.select("key").unique(), on="key", how="semi")
         .group_by("key")
-        .agg(_decimals(pl.col("volume_m3")).max().alias("digits"))
+        .agg(decimals(pl.col("volume_m3")).max().alias("digits"))
     )
     counts = (-pl.col("step_m3") * 10.0 ** pl.col("digits")).round(0)
     return (

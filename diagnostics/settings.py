@@ -47,6 +47,9 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     battery_slope_max_v_per_c: Annotated[
         float, Meta(description="Steepest slope that a meter's own days may teach [V/°C]", gt=0)
     ] = 0.006
+    source_near_s: Annotated[
+        float, Meta(description="Registers of two sources no further apart than this are compared [s]", ge=0)
+    ] = 900.0
     base_days: Annotated[
         int, Meta(description="First days with a value that make the baseline of sag, amplitude and valve [days]", ge=1)
     ] = 14
@@ -369,6 +372,9 @@ class SourcesSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
     days: Annotated[Count, Meta(description="Days with more than one source that mean watch [days]")] = 2
+    disagreements: Annotated[
+        Count, Meta(description="Registers on which sources disagree that mean watch however few the days")
+    ] = 2
 
 
 class SoftwareConflictSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -1,7 +1,11 @@
-"""Files as sources: JSON lines, and delimited text, as they are or packed in ZIP or gzip."""
+"""Files as sources: JSON lines, and delimited text, as they are or packed in ZIP or gzip; spreadsheets.
+
+A row of a spreadsheet becomes a line of its codec, so that the spool, the quarantine and a replay see text.
+"""
 
 from __future__ import annotations
 
+import csv
 import gzip
 import io
 import itertools
@@ -17,9 +21,11 @@ import msgspec
 from ingest.decoders.delimited import DelimitedDecoder
 from ingest.message import Channel
 from ingest.settings import CodecSettings
+from ingest.spreadsheet import SUFFIXES, is_spreadsheet, read_rows
 from lake.errors import DecodingError, InputFileError
 
 _BOM = b"\xef\xbb\xbf"
+_HEADER_WITHIN = 50  # rows of a spreadsheet in which its header stands, behind titles and notes
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,8 +46,7 @@ class FilePart:
     @property
     def name(self) -> str:
         """Name for messages and for the origin of quarantined lines."""
-        name = self.path.name if self.member is None else f"{self.path.name}/{self.member}"
-        return name.encode(errors="replace").decode()  # a file's name need not be UTF-8
+        return _shown(self.path.name if self.member is None else f"{self.path.name}/{self.member}")
 
     def lines(self) -> Iterator[tuple[int, bytes]]:
         """Yield (1-based line number, line without its end)."""
@@ -77,12 +82,50 @@ class _Member(io.BufferedReader):
 
 
 @dataclass(frozen=True, slots=True)
+class SheetPart:
+    """A sheet of a spreadsheet, its rows as lines of a codec.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    settings : CodecSettings
+        Sheet, delimiter and encoding.
+    """
+
+    path: Path
+    settings: CodecSettings
+
+    @property
+    def name(self) -> str:
+        """Name for messages and for the origin of quarantined rows."""
+        return _shown(self.path.name)
+
+    def rows(self) -> Iterator[tuple[int, list[str]]]:
+        """Yield (1-based row number, texts of its cells); empty rows are left out."""
+        return iter(read_rows(self.path, self.settings.sheet))
+
+    def lines(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (1-based row number, line of delimited text)."""
+        width = max((column for column in self.settings.columns.values() if isinstance(column, int)), default=0)
+        width = max(width, len(self.settings.names))
+        for number, cells in self.rows():
+            width = max(width, len(cells))  # the header is the first: rows behind it may leave out empty cells
+            yield number, self._line(cells + [""] * (width - len(cells)))
+
+    def _line(self, cells: Sequence[str]) -> bytes:
+        text = io.StringIO()
+        csv.writer(text, delimiter=self.settings.delimiter, lineterminator="\n").writerow(cells)
+        return text.getvalue().removesuffix("\n").encode(self.settings.encoding)
+
+
+@dataclass(frozen=True, slots=True)
 class FileSource:
     """A checked text, ready to be read as messages.
 
     Parameters
     ----------
-    part : FilePart
+    part : FilePart or SheetPart
         The text.
     channel : Channel
         Codec, source and header of its messages.
@@ -92,14 +135,14 @@ class FileSource:
         The text is one JSON document over several lines.
     """
 
-    part: FilePart
+    part: FilePart | SheetPart
     channel: Channel
     first_line: int = 1
     whole: bool = False
 
     def messages(self) -> Iterator[tuple[str, None, bytes]]:
         """Yield (origin, received_at, payload) of each message; empty lines are none."""
-        if self.whole:
+        if self.whole and isinstance(self.part, FilePart):
             yield self.part.name, None, self.part.whole()
             return
         for number, line in self.part.lines():
@@ -113,7 +156,7 @@ def open_sources(paths: Sequence[Path], codec: str, settings: CodecSettings | No
     Parameters
     ----------
     paths : sequence of Path
-        Files; ``.zip`` (every member) and ``.gz`` are unpacked.
+        Files; ``.zip`` (every member) and ``.gz`` are unpacked, spreadsheets give the rows of one sheet.
     codec : str
         ``native`` or the name of a ``[codecs.NAME]`` table.
     settings : CodecSettings or None
@@ -126,13 +169,24 @@ def open_sources(paths: Sequence[Path], codec: str, settings: CodecSettings | No
     InputFileError
         A file is missing, empty, truncated, or lacks columns of its codec.
     """
-    parts = [part for path in paths for part in _parts(path)]
-    return [_source(part, codec, settings, source) for part in parts]
+    parts = [part for path in paths for part in _parts(path, settings)]
+    return [
+        _source(part, codec, settings, source) if isinstance(part, FilePart) else _sheet_source(part, codec, source)
+        for part in parts
+    ]
 
 
-def _parts(path: Path) -> list[FilePart]:
+def _shown(name: str) -> str:
+    return name.encode(errors="replace").decode()  # a file's name need not be UTF-8
+
+
+def _parts(path: Path, settings: CodecSettings | None) -> Sequence[FilePart | SheetPart]:
     if not path.is_file():
         raise InputFileError(str(path), "there is no such file")
+    if is_spreadsheet(path):
+        if settings is None:
+            raise InputFileError(str(path), "this is a spreadsheet: say how to read its rows with --codec NAME")
+        return [SheetPart(path, settings)]
     if path.suffix.lower() != ".zip":
         part = FilePart(path)
         _check_readable(part)
@@ -149,6 +203,9 @@ def _parts(path: Path) -> list[FilePart]:
         raise InputFileError(str(path), f"member {broken} is damaged; copy or download the archive again")
     if not members:
         raise InputFileError(str(path), "the archive holds no file that is not empty")
+    packed = next((member for member in members if member.lower().endswith(SUFFIXES)), None)
+    if packed is not None:
+        raise InputFileError(str(path), f"member {packed} is a spreadsheet; unpack it first")
     return [FilePart(path, member) for member in members]
 
 
@@ -194,6 +251,42 @@ def _header_names(part: FilePart, header: bytes, settings: CodecSettings) -> tup
         )
     # A codec that goes by number reads files with different headers the same way.
     return () if settings.by_number else names
+
+
+def _sheet_source(part: SheetPart, codec: str, source: str) -> FileSource:
+    """Return a sheet as a source, read once from its first to its last row."""
+    settings = part.settings
+    try:
+        "水é\U0001f4a7".encode(settings.encoding)
+    except UnicodeEncodeError as error:
+        raise InputFileError(
+            part.name, f"a spreadsheet may hold any sign, {settings.encoding} may not; leave out encoding of the codec"
+        ) from error
+    first_line, names = _sheet_header(part) if settings.header else (1, ())
+    if not sum(number >= first_line for number, _ in part.rows()):
+        raise InputFileError(part.name, "the sheet holds no rows")
+    return FileSource(part, Channel("file", codec, source, enveloped=False, header=names), first_line=first_line)
+
+
+def _sheet_header(part: SheetPart) -> tuple[int, tuple[str, ...]]:
+    """Return the first row behind the header, and the column names where the codec needs them."""
+    settings = part.settings
+    rows = list(itertools.islice(part.rows(), _HEADER_WITHIN))
+    if not rows:
+        raise InputFileError(part.name, "the sheet is empty")
+    columns = (*settings.columns.values(), *settings.ignore)
+    wanted = set() if settings.names else {column for column in columns if isinstance(column, str)}
+    least = max((column for column in settings.columns.values() if isinstance(column, int)), default=0)
+    for number, cells in rows:
+        if wanted <= set(cells) and len(cells) >= least:
+            names = tuple(name or f"column_{place}" for place, name in enumerate(cells, start=1))
+            return number + 1, () if settings.by_number else names
+    number, cells = rows[0]
+    missing = next(iter(sorted(wanted - set(cells))), None)
+    problem = f"{len(cells)} columns where the codec needs {least}" if missing is None else f"no column {missing!r}"
+    raise InputFileError(
+        part.name, f"{problem} in any of the first rows; this one has {', '.join(filter(None, cells))}", line=number
+    )
 
 
 def _refuse_delimited(part: FilePart) -> None:

@@ -195,8 +195,23 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         tuple[str, ...], Meta(description="column names where the text has no header (needed over MQTT with names)")
     ] = ()
     units: Annotated[
-        dict[str, str], Meta(description='unit of a column where it is not the field\'s own, e.g. volume_m3 = "l"')
+        dict[str, str],
+        Meta(
+            description='unit of a column where it is not the field\'s own, e.g. volume_m3 = "l"; status = "hex" where '
+            "the status word is written in hexadecimal without 0x"
+        ),
     ] = {}
+    words: Annotated[
+        dict[str, dict[str, str]],
+        Meta(
+            description='texts of a column that mean another one, e.g. valve_state = {"开" = "open", "关" = "closed"}; '
+            'a text that means nothing stands for "": error_codes = {"正常" = ""}'
+        ),
+    ] = {}
+    code_separator: Annotated[
+        str | None,
+        Meta(description="between codes in one cell; default: blanks and each of , ; | ， ； 、"),
+    ] = None
     constants: Annotated[
         dict[str, str], Meta(description="fields that no column carries, e.g. meter_id of a single-meter file")
     ] = {}
@@ -210,6 +225,10 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         str | None, Meta(description="IANA zone of times that carry none, e.g. Europe/Madrid; none: zone required")
     ] = None
     encoding: Annotated[str, Meta(description="text encoding of the file, e.g. utf-8 or gb18030")] = "utf-8"
+    sheet: Annotated[
+        str | int | None,
+        Meta(description="sheet of a spreadsheet (.xlsx): its name or its number from 1; default: the first visible"),
+    ] = None
     source: Annotated[str, Meta(min_length=1, description="source name of the readings")] = "default"
 
     def check(self, key: str) -> None:
@@ -235,6 +254,11 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         self._check_columns(key)
         self._check_units(key)
         self._check_time(key)
+        if self.code_separator == "":
+            raise SettingsError("must be at least one character", key=f"{key}.code_separator")
+        for field in self.words:
+            if field not in self.columns:
+                raise SettingsError(f"{field} has words but no column", key=f"{key}.words.{field}")
 
     def _check_text(self, key: str) -> None:
         if self.delimiter in '"\r\n' or self.delimiter.isalnum():
@@ -262,7 +286,7 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     def _check_units(self, key: str) -> None:
         for field, unit in self.units.items():
-            allowed = unit_divisors(field)
+            allowed = ("hex",) if field == "status" else tuple(unit_divisors(field))
             if field not in self.columns:
                 raise SettingsError(f"{field} has a unit but no column", key=f"{key}.units.{field}")
             if unit not in allowed:

@@ -9,6 +9,7 @@
     │   └── SiteLockedError        another process holds the site folder
     ├── DecodingError              a payload that cannot become readings (goes to quarantine)
     ├── InputFileError             a file that cannot be read as what it was said to be
+    ├── RowError                   a row of a file or of the registry that cannot be taken
     ├── LakeError                  a lake table cannot be read or written
     │   └── VersionConflictError   another commit came first; look again and try again
     ├── SpoolError                 the spool cannot be read or written
@@ -96,6 +97,23 @@ class InputFileError(MetriageError):
         self.file = file
         self.line = line
         super().__init__(f"{file}{f', line {line}' if line is not None else ''}: {message}")
+
+
+class RowError(MetriageError):
+    """A row of a file or of the registry that cannot be taken.
+
+    Parameters
+    ----------
+    column : str
+        The column that is wrong.
+    message : str
+        What is wrong and what to do.
+    """
+
+    def __init__(self, column: str, message: str) -> None:
+        self.column = column
+        self.message = message
+        super().__init__(f"{column}: {message}")
 
 
 class LakeError(MetriageError):

@@ -52,6 +52,11 @@ VALVE_STATES = ("open", "closed", "moving", "fault", "unknown")
 VALVE_COMMANDS = ("open", "close")
 VALVE_REFUSALS = ("under_voltage", "magnet", "busy", "arrears", "in_position")
 
+# Words of the registry.
+SENSINGS = ("reed", "inductive", "hall", "optical", "ultrasonic")
+VALVE_TYPES = ("none", "ball_motor", "pilot", "ceramic")
+INSTALLATIONS = ("indoor", "outdoor", "basement", "pit")
+
 # Why a stored reading is not to be taken at face value.
 FLAGS = {
     "out_of_range": "a value outside its physical range",
@@ -209,6 +214,40 @@ GAP = _columns(
     Column("detail", "string", "what was seen"),
 )
 
+# What the site knows of a meter beside its readings; a row of the registry in the site database.
+METER = _columns(
+    Column("meter_id", "string", "the meter"),
+    Column("aliases", "strings", "other ids by which it comes: serial number, DevEUI, IMEI, card number"),
+    Column("model", "string", "model as its maker calls it"),
+    Column("manufacturer", "string", "maker of the meter"),
+    Column("module_vendor", "string", "maker of the radio or valve module, whose codes the meter sends"),
+    Column("module_encrypted", "bool", "whether the module encrypts its payloads"),
+    Column("sensing", "string", "how the register is sensed: reed, inductive, hall, optical, ultrasonic"),
+    Column("valve_type", "string", "none, ball_motor, pilot, ceramic"),
+    Column("battery_type", "string", "cell, such as ER26500"),
+    Column("battery_capacity_mah", "float64", "nominal capacity", "mAh", 0, 1e6),
+    Column("caliber_mm", "float64", "nominal diameter", "mm", 1, 4000),
+    Column("ip_rating", "string", "protection class, such as IP68"),
+    Column("firmware", "string", "firmware"),
+    Column("production_batch", "string", "lot"),
+    Column("produced_on", "date", "day of production"),
+    Column("shipped_on", "date", "day of delivery"),
+    Column("installed_on", "date", "day of installation"),
+    Column("removed_on", "date", "day of removal"),
+    Column("warranty_months", "float64", "warranty", "months", 0, 1200),
+    Column("installation", "string", "where it hangs: indoor, outdoor, basement, pit"),
+    Column("flood_prone", "bool", "whether its place may be under water"),
+    Column("installer", "string", "who installed it"),
+    Column("project", "string", "project or contract"),
+    Column("region", "string", "region: weather and spares go by it"),
+    Column("site", "string", "estate, building or pit"),
+    Column("timezone", "string", "IANA zone; else that of the site"),
+    Column("latitude", "float64", "north is positive", "°", -90, 90),
+    Column("longitude", "float64", "east is positive", "°", -180, 180),
+    Column("customer_ref", "string", "the customer, as the utility's own books call him"),
+    Column("recorded_at", "time", "since when the row is known; empty: a fact without time"),
+)
+
 # What one local day of one meter showed; computed from that day's readings alone.
 DAY = _columns(
     Column("meter_id", "string", "the meter"),
@@ -219,6 +258,12 @@ DAY = _columns(
     Column("last_ts", "time", "last measurement of the day"),
     Column("usable_readings", "int64", "readings neither disowned by the meter nor in conflict"),
     Column("sources", "int64", "head-ends or programs that delivered them"),
+    Column("source_names", "strings", "who they were, where there was more than one"),
+    Column("source_meetings", "int64", "registers of one source soon after one of another"),
+    Column("source_disagreements", "int64", "of these, registers that cannot both be right"),
+    Column("source_differ_max_m3", "float64", "largest difference of such registers", "m³"),
+    Column("source_firmwares", "strings", "firmware by source, each as 'source firmware', where they do not agree"),
+    Column("source_clock_s", "float64", "largest difference of the times that sources give one message", "s"),
     Column("interval_s", "float64", "median time between measurements", "s"),
     Column("longest_gap_s", "float64", "longest time between two measurements of the day", "s"),
     Column("firmware", "string", "firmware at the end of the day"),

@@ -101,6 +101,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
     "limit": ("limit {}", "限值 {}"),
     "window": ("within {} days", "{} 天内"),
     "+days": ("on {} days", "共 {} 天"),
+    "+names": ("these are {}", "即 {}"),
+    "+comparisons": ("of {} compared", "共比较 {} 次"),
     "+readings": ("{} readings", "{} 次读数"),
     "+baseline": ("baseline {}", "基线 {}"),
     "+expected": ("expected {}", "预期 {}"),

@@ -33,6 +33,7 @@ from metriage.definitions import (
     words,
 )
 from metriage.labels import FAULTS_ZH, cause_name
+from metriage.registry_file import NOTHING, documented
 from metriage.settings import Settings
 
 _NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
@@ -73,6 +74,30 @@ _RULES = """\
 One file a fault in `diagnostics/rules/`. A rule says `act` or `watch`; a condition that explains its symptom holds it
 at `watch`. Severity is that of an `act`, 1 the worst; a `watch` is one milder. Thresholds are keys of
 `[rules.FAULT.RULE]`, with their defaults.
+"""
+
+_REGISTRY = """\
+# Meter registry · 水表台账
+
+{note}
+
+`metriage registry import FILE` takes CSV (comma, semicolon or tab; UTF-8, UTF-16 or GB18030, found out) or XLSX (the
+first visible sheet). The header row names the columns, in any order, by their name or by one of the other headers; a
+unit may stand behind in brackets. Only `meter_id` is required. Columns with another header are left out and listed.
+
+- **Upsert by `meter_id`.** A file speaks of its own columns: the others stay as they are, and an empty cell (also
+  {nothing}) empties. A row with `recorded_at` holds from then on, one without always; the newest row that speaks of a
+  column holds.
+- **Aliases** may stand in several columns, or in one with blanks or `,` `;` `|` `、` between them. An alias names one
+  meter and is no other meter's id; upper and lower case are the same.
+- **Dates** are `2024-07-09`, `2024/7/9`, `2024.7.9`, `20240709`, `2024年7月9日` or cells of a spreadsheet.
+  `recorded_at` is ISO 8601; without a zone it is of the site's.
+- **Numbers** may carry their unit: `DN20`, `20mm`, `19Ah`, `6年` of warranty.
+- **Meter numbers of more than 15 digits** belong into columns of text: a spreadsheet keeps 15 digits of a number. A
+  number format of zeros (`00000000`) gives a meter number its leading zeros.
+
+Rows that cannot be taken are listed with row, column and reason, the others are taken all at once; then the exit code
+is 3. `metriage registry list --unregistered` lists meters that report and are not registered.
 """
 
 
@@ -239,11 +264,24 @@ def _table(names: list[str], rows: list[list[str]]) -> list[str]:
     return [line(names), "|" + "---|" * len(names), *(line(row) for row in rows)]
 
 
+def registry_page() -> str:
+    """Return ``docs/registry.md``: columns of the registry, the headers of files and the words of cells."""
+    nothing = " ".join(f"`{text}`" for text in NOTHING if text)
+    lines = [_REGISTRY.format(note=_NOTE, nothing=nothing)]
+    rows = [
+        [f"`{name}`", vocabulary.METER[name].unit, vocabulary.METER[name].meaning, " ".join(headers), words]
+        for name, headers, words in documented()
+    ]
+    lines += _table(["column", "unit", "meaning", "other headers", "words"], rows)
+    return "\n".join(lines) + "\n"
+
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "glossary.md": glossary_page,
     "rules.md": rules_page,
+    "registry.md": registry_page,
 }
 
 

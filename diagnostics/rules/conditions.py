@@ -231,24 +231,49 @@ def reverse(seen: View, settings: ReverseSettings) -> pl.DataFrame:
     cause="software_conflict",
     en=Text(
         "Several programs deliver this meter",
-        "More than one source delivered it on several days.",
+        "More than one source delivered it on several days, or their registers contradict each other.",
         "Find out which programs read and operate it; leave one.",
     ),
-    zh=Text("多个程序上报同一表", "多日有一个以上来源上报该表。", "查明读取和操作该表的程序，只保留一个。"),
+    zh=Text(
+        "多个程序上报同一表",
+        "多日有一个以上来源上报该表，或各来源读数相互矛盾。",
+        "查明读取和操作该表的程序，只保留一个。",
+    ),
 )
 def sources(seen: View, settings: SourcesSettings) -> pl.DataFrame:
     """Say watch where more than one source delivered the meter."""
-    hits = symptom(seen, pl.col("sources") > 1, settings.window_days, most=pl.col("sources").max())
+    told = "software_conflict.sources"
+    differ = pl.col("source_disagreements") > 0
+    hits = symptom(
+        seen, pl.col("sources") > 1, settings.window_days,
+        most=pl.col("sources").max(),
+        names=pl.col("source_names").explode().drop_nulls().unique().sort(),
+        meetings=pl.col("source_meetings").sum(),
+        disagreements=pl.col("source_disagreements").sum(),
+        differ_m3=pl.col("source_differ_max_m3").max(),
+        differ_from=pl.col("first_ts").filter(differ).min(),
+        differ_until=pl.col("last_ts").filter(differ).max(),
+        firmwares=pl.col("source_firmwares").drop_nulls().last().list.join(", "),
+        clock_s=pl.col("source_clock_s").max(),
+    )  # fmt: skip
+    many = pl.col("disagreements") >= settings.disagreements
     return fired(
         hits,
         act=pl.lit(value=False),
-        watch=pl.col("days") >= settings.days,
+        watch=(pl.col("days") >= settings.days) | many,
         onset=pl.col("first_ts"),
         evidence=together(
             observation(
-                "software_conflict.sources", "sources", pl.col("most"), since=pl.col("first_ts"),
-                until=pl.col("last_ts"), window_days=settings.window_days, days=pl.col("days"),
+                told, "sources", pl.col("most"), since=pl.col("first_ts"), until=pl.col("last_ts"),
+                window_days=settings.window_days, days=pl.col("days"), names=pl.col("names").list.join(", "),
             ),
+            observation(
+                told, "sources_disagree", pl.when(pl.col("disagreements") > 0).then("disagreements"),
+                since=pl.col("differ_from"), until=pl.col("differ_until"), threshold=float(settings.disagreements),
+                comparisons=pl.col("meetings"), offset_m3=pl.col("differ_m3"),
+            ),
+            observation(told, "sources_firmware", pl.col("firmwares")),
+            observation(told, "sources_clock", pl.col("clock_s"), "s"),
         ),
     )  # fmt: skip
 

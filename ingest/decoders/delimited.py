@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
@@ -19,6 +20,8 @@ from lake.vocabulary import MEASURES
 
 _HEAD = frozenset({"meter_id", "ts", "source"})  # what every reading has
 _FORMATS = frozenset({"iso", "epoch_s", "epoch_ms"})
+_CODES = re.compile(r"[\s,;|，；、]+")
+_ISO = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d.*", re.ASCII)
 _TRUE = frozenset({"true", "1", "yes", "y", "t"})
 _FALSE = frozenset({"false", "0", "no", "n", "f"})
 
@@ -42,12 +45,14 @@ class DelimitedDecoder:
         self._least = max(self._places.values()) + 1
         self._pattern = None if settings.time_format in _FORMATS else TimePattern(settings.time_format)
         self._values = {
-            field: (place, _converter(field, settings.units.get(field)))
+            field: (place, _converter(field, settings.units.get(field), settings.code_separator))
             for field, place in self._places.items()
             if field not in _HEAD
         }
         self._constants = {
-            field: _converter(field, None)(text) for field, text in settings.constants.items() if field not in _HEAD
+            field: _converter(field, None, settings.code_separator)(text)
+            for field, text in settings.constants.items()
+            if field not in _HEAD
         }
 
     def _column(self, column: int | str) -> int:
@@ -75,7 +80,7 @@ class DelimitedDecoder:
         source = check_text("source", self._head("source", cells) or None) or context.source
         fields = dict(self._constants)
         for field, (place, convert) in self._values.items():
-            text = cells[place].strip()
+            text = self._meant(field, cells[place].strip())
             if text:
                 fields[field] = convert(text)
         ts, ambiguous = self._time(self._head("ts", cells), f"{meter_id}/{source}", fields.get("volume_m3"), context)
@@ -85,7 +90,13 @@ class DelimitedDecoder:
 
     def _head(self, field: str, cells: list[str]) -> str:
         place = self._places.get(field)
-        return self._settings.constants.get(field, "") if place is None else cells[place].strip()
+        if place is None:
+            return self._settings.constants.get(field, "")
+        return self._meant(field, cells[place].strip())
+
+    def _meant(self, field: str, text: str) -> str:
+        words = self._settings.words.get(field)
+        return words.get(text, text) if words else text
 
     def _cells(self, payload: bytes) -> list[str]:
         try:
@@ -111,7 +122,7 @@ class DelimitedDecoder:
     def _time(self, text: str, meter: str, register: Any, context: Context) -> tuple[int, bool]:
         if not text:
             raise DecodingError("no_time", "the time column is empty")
-        if self._settings.time_format in {"epoch_s", "epoch_ms"}:
+        if self._settings.time_format in {"epoch_s", "epoch_ms"} and "T" not in text:
             scale = 1_000_000 if self._settings.time_format == "epoch_s" else 1000
             seconds = _number("ts", text)
             if not abs(seconds) < 1e15:
@@ -125,16 +136,25 @@ class DelimitedDecoder:
         return context.clock.resolve(parsed, self._settings.timezone, meter, register)
 
     def _parse(self, text: str) -> datetime:
+        """Return a time; a spreadsheet's own times are ISO 8601, whatever the format of times that are text."""
         try:
-            return datetime.fromisoformat(text) if self._pattern is None else self._pattern.parse(text)
+            try:
+                return datetime.fromisoformat(text) if self._pattern is None else self._pattern.parse(text)
+            except ValueError:
+                if not _ISO.fullmatch(text):
+                    raise
+                return datetime.fromisoformat(text)
         except (ValueError, OverflowError):
             raise DecodingError("bad_time", f"ts {excerpt(text)} does not fit {self._settings.time_format!r}") from None
 
 
-def _converter(field: str, unit: str | None) -> Callable[[str], object]:
+def _converter(field: str, unit: str | None, code_separator: str | None) -> Callable[[str], object]:
     """Return what turns a cell that is not empty into a value of `field`, in the vocabulary's unit."""
     if field == "error_codes":
-        return str.split
+        split = _CODES.split if code_separator is None else re.compile(re.escape(code_separator)).split
+        return lambda text: [code.strip() for code in split(text) if code.strip()]
+    if field == "status":
+        return partial(_status, base=16 if unit == "hex" else 10)
     if field == "valid":
         return _truth
     dtype = MEASURES[field].dtype if field in MEASURES else {"seq": "int64", "status": "int64"}.get(field)
@@ -163,6 +183,18 @@ def _integer(field: str, text: str) -> int:
     if not number.is_integer():
         raise DecodingError("wrong_type", f"{field} must be a whole number, not {excerpt(text)}")
     return int(number)
+
+
+def _status(text: str, base: int) -> int:
+    """Return a status word, in hexadecimal where it says so by 0x."""
+    if base == 10 and text[:2] not in {"0x", "0X"}:
+        return _integer("status", text)
+    try:
+        if "_" not in text:
+            return int(text, 16)
+    except ValueError:
+        pass
+    raise DecodingError("wrong_type", f"status must be a hexadecimal number, not {excerpt(text)}")
 
 
 def _truth(text: str) -> bool:

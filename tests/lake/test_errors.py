@@ -12,6 +12,7 @@ from lake.errors import (
     DeliveryError,
     InputFileError,
     MetriageError,
+    RowError,
     SettingsError,
     SiteLockedError,
     UsageError,
@@ -43,6 +44,7 @@ def test_exit_codes_of_the_contract() -> None:
         (DecodingError("not_json", "what?", meter_id="m"), "not_json: what?"),
         (InputFileError("a.csv", "is empty"), "a.csv: is empty"),
         (InputFileError("a.csv", "is short", line=3), "a.csv, line 3: is short"),
+        (RowError("caliber_mm", "must be a number"), "caliber_mm: must be a number"),
         (DeliveryError("503", retry=True, retry_after_s=2.0), "503"),
     ],
 )

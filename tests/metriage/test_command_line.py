@@ -29,6 +29,8 @@ COMMANDS = [
     "doctor",
     "ingest",
     "init",
+    "registry import",
+    "registry list",
     "status",
     "tickets close",
     "tickets explain",
@@ -113,7 +115,7 @@ def test_wrong_usage_is_exit_code_two(site: Site, metriage: Callable[..., Done],
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"init", "demo"}])
 def test_no_site_folder_is_said(tmp_path: Path, metriage: Callable[..., Done], command: str) -> None:
     """With the command that makes one; nothing is left behind."""
-    needed = {"backtest": ["2024-01-01", "2024-01-02"], "tickets note": ["1", "text"]}
+    needed = {"backtest": ["2024-01-01", "2024-01-02"], "tickets note": ["1", "text"], "registry import": ["a.csv"]}
     words = needed.get(command, ["1"] if command.rsplit(maxsplit=1)[-1] in {"show", "explain", "close"} else [])
 
     done = metriage(*command.split(), *words, "--dir", tmp_path)

@@ -43,6 +43,31 @@ def test_two_programs_on_several_days_are_software_conflict() -> None:
     assert judged(daily)["software_conflict"]["cause"] == "software_conflict"
 
 
+def test_programs_that_disagree_show_who_since_when_and_how_often() -> None:
+    """Two head-ends write one meter, one of them with an old register: watch on the first day already."""
+    times = [START + timedelta(minutes=30 * (number // 2) + number % 2) for number in range(20)]
+    volumes = [round((10.0 if number % 2 == 0 else 7.5) + 0.01 * number, 3) for number in range(20)]
+    values = {"ts": times, "volume_m3": volumes, "source": ["head-end", "pda"] * 10}
+    daily = chained(readings(values | {"firmware": ["1.2", "1.3"] * 10}))
+
+    found = judged(daily)["software_conflict"]
+    who, disagree, firmware = found["evidence"]
+    assert ("watch", START) == (found["verdict"], found["onset"])
+    assert ("sources", 2, "head-end, pda") == (who["what"], who["value"], who["names"])
+    assert ("sources_disagree", 10, 10, 2.49) == (
+        disagree["what"], disagree["value"], disagree["comparisons"], disagree["offset_m3"],
+    )  # fmt: skip
+    assert "2024-01-01T00:00:00Z" == disagree["from"]
+    assert ("sources_firmware", "head-end 1.2, pda 1.3") == (firmware["what"], firmware["value"])
+
+
+def test_a_second_source_on_one_day_that_agrees_is_nothing() -> None:
+    """A meter read once by hand beside its radio."""
+    values = {"volume_m3": [1.0] * 24, "source": ["a"] * 12 + ["hand"] + ["a"] * 11}
+
+    assert "software_conflict" not in judged(chained(readings(values)))
+
+
 def test_reverse_register_that_counts_is_backflow() -> None:
     """A meter with a reverse register tells itself."""
     daily = chained(readings({"volume_m3": [1.0] * 4, "reverse_volume_m3": [0.0, 0.0, 0.01, 0.01]}))

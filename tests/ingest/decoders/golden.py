@@ -31,8 +31,9 @@ def outcome(case: dict[str, Any]) -> dict[str, Any]:
     payload = case["payload"]
     text = payload if isinstance(payload, str) else json.dumps(payload)
     codecs = {"case": msgspec.convert(case["codec"], CodecSettings)} if "codec" in case else {}
+    encoding = codecs["case"].encoding if codecs else "utf-8"
     channel = Channel("mqtt", "case" if codecs else "native", "configured", enveloped=False)
-    return _plain(decode(text.encode(), channel, case.get("topic", TOPIC), codecs))
+    return _plain(decode(text.encode(encoding), channel, case.get("topic", TOPIC), codecs))
 
 
 def _plain(decoded: Decoded) -> dict[str, Any]:
