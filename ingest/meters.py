@@ -20,10 +20,13 @@ class Meters:
         Keys of encrypted meters.
     aliases : mapping of str to str
         Meter id by other name, in lower case.
+    encrypted : frozenset of str
+        Meters whose module encrypts.
     """
 
     keys: Keys = NO_KEYS
     aliases: Mapping[str, str] = field(default_factory=dict)
+    encrypted: frozenset[str] = frozenset()
 
 
 NO_METERS = Meters()
