@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import date, datetime
 from typing import Any
 
@@ -84,7 +83,7 @@ def _row(found: Clear, meter_id: str, wrapped: Wrapped, context: Context) -> Row
     if own:
         extra["manufacturer_data"] = own.hex()
     profile = _status(found.status, fields, extra)
-    ts = _time(meter_id, fields, extra, wrapped, context)
+    ts, ambiguous = _time(meter_id, fields, extra, wrapped, context)
     check_time(ts, context.received_at, context.now)
     return build_row(
         wrapped.values | fields,
@@ -92,6 +91,7 @@ def _row(found: Clear, meter_id: str, wrapped: Wrapped, context: Context) -> Row
         ts=ts,
         source=context.source,
         extra=wrapped.extra | extra,
+        ambiguous=ambiguous,
         profile=profile,
         invalid=invalid,
     )
@@ -107,15 +107,16 @@ def _take(
     name, factor = _FIELDS.get((record.quantities, record.unit), ("", 1.0))
     if record.raw.header in _KAMSTRUP_INFO and found.address.manufacturer == "KAM":
         name = "status"
-    if name and record.current and name not in fields:
+    if name and record.current and name not in fields and name not in invalid:
         value = _flags(record) if name == "status" else record.value
         if record.function != "error" and isinstance(value, int | float):
             fields[name] = value if name == "status" else value * factor
             return
         if name != "status" and record.raw.data:
             invalid.add(name)
-    key = next(_free(_name(record), extra))
-    extra[key] = record.value.isoformat() if isinstance(record.value, date) else record.value
+    if record.value is not None:
+        key = _free(_name(record), fields, extra)
+        extra[key] = record.value.isoformat() if isinstance(record.value, date) else record.value
 
 
 def _flags(record: Record) -> int | None:
@@ -138,13 +139,13 @@ def _name(record: Record) -> str:
     return "_".join(parts)
 
 
-def _free(name: str, extra: dict[str, Any]) -> Iterator[str]:
-    """Yield the names that `name` may have beside what is in `extra`, the first that is free."""
-    number = 1
-    while name in extra:
+def _free(name: str, fields: dict[str, Any], extra: dict[str, Any]) -> str:
+    """Return `name`, with a number where a record of that name came before."""
+    number, free = 1, name
+    while free in extra or free in fields:
         number += 1
-        name = f"{name.removesuffix(f'_again_{number - 1}')}_again_{number}"
-    yield name
+        free = f"{name}_{number}"
+    return free
 
 
 def _status(status: int | None, fields: dict[str, Any], extra: dict[str, Any]) -> str | None:
@@ -166,19 +167,20 @@ def _status(status: int | None, fields: dict[str, Any], extra: dict[str, Any]) -
     return None
 
 
-def _time(meter_id: str, fields: dict[str, Any], extra: dict[str, Any], wrapped: Wrapped, context: Context) -> int:
-    """Return when it was measured: the wrapper's time, else that of receipt, else the meter's clock.
+def _time(
+    meter_id: str, fields: dict[str, Any], extra: dict[str, Any], wrapped: Wrapped, context: Context
+) -> tuple[int, bool]:
+    """Return when it was measured, and whether that is ambiguous.
 
-    The meter's clock is local and shows minutes, and a reading comes as it is measured: it is kept beside.
+    It is the wrapper's time, else that of receipt, else that of the meter's clock: the clock is local and shows
+    minutes, and a reading comes as it is measured.
     """
     ts = wrapped.time(context)
     ts = context.received_at if ts is None else ts
     if ts is not None:
-        return ts
+        return ts, False
     clock = extra.get(words(_CLOCK[0]))
     if isinstance(clock, str) and context.timezone is not None:
         local = datetime.fromisoformat(clock)
-        return context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}", fields.get("volume_m3"))[
-            0
-        ]
+        return context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}", fields.get("volume_m3"))
     raise DecodingError("no_time", "neither wrapper nor envelope nor the meter's clock tells the time")

@@ -16,6 +16,7 @@ _IDLE = b"\x2f\x2f"  # what every encrypted content begins with
 _LONG, _SHORT, _NONE = (0x72, 0x73), (0x7A, 0x7B), (0x78, 0x79)
 _COMPACT = (0x73, 0x79, 0x7B)
 _ELL = {0x8C: 3, 0x8D: 9, 0x8E: 11, 0x8F: 17}  # CI: bytes of the extended link layer
+_HOP = 0x10  # bit of the communication control field
 _AFL = 0x90
 _MAC_BYTES = {3: 2, 4: 4, 5: 8, 6: 12, 7: 16}  # by authentication type
 _FROM_METER = 0x00, 0x01  # derivation constants of the keys that a meter encrypts and signs with
@@ -125,7 +126,8 @@ def _behind_ell(frame: LinkFrame, address: Address, key: bytes | None) -> bytes:
         raise DecodingError("wrong_value", f"encryption {mode} of the extended link layer is unknown")
     secured = body[size - 2 :]
     if mode == 1:
-        vector = (frame.address or address).wire + body[1:2] + session + bytes(3)
+        control = body[1] & ~_HOP  # a repeater sets the bit after the meter encrypted
+        vector = (frame.address or address).wire + bytes([control]) + session + bytes(3)
         secured = _aes_ctr(secured, _needed(key), vector)
     if crc16(secured[2:]) != int.from_bytes(secured[:2], "little"):
         if mode == 1:

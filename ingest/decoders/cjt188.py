@@ -182,8 +182,10 @@ def _answer(frame: Frame, meter_id: str, wrapped: Wrapped, context: Context) -> 
     if frame.control == _READ_ANSWER and identifier >> 8 in _FROZEN:
         return _frozen(rest, meter_id, wrapped, context)
     if frame.control == _WRITE_ANSWER and identifier == _VALVE and len(rest) in (1, 2):
-        ts = _time(None, meter_id, None, wrapped, context)
-        return _build({"status": int.from_bytes(rest, "little")}, {"answer": "valve"}, meter_id, ts, wrapped, context)
+        moment = _time(None, meter_id, None, wrapped, context)
+        return _build(
+            {"status": int.from_bytes(rest, "little")}, {"answer": "valve"}, meter_id, moment, wrapped, context
+        )
     raise DecodingError(
         "no_value", f"control {frame.control:#04x} with data {frame.data[:8].hex()} holds no reading of a register"
     )
@@ -199,8 +201,8 @@ def _current(data: bytes, meter_id: str, wrapped: Wrapped, context: Context) -> 
     extra: dict[str, Any] = {}
     invalid = _register(data[0:5], "volume_m3", fields, extra)
     _register(data[5:10], "settlement_volume_m3", extra, extra)
-    ts = _time(data[10:17], meter_id, fields.get("volume_m3"), wrapped, context, extra)
-    return _build(fields, extra, meter_id, ts, wrapped, context, invalid)
+    moment = _time(data[10:17], meter_id, fields.get("volume_m3"), wrapped, context, extra)
+    return _build(fields, extra, meter_id, moment, wrapped, context, invalid)
 
 
 def _frozen(data: bytes, meter_id: str, wrapped: Wrapped, context: Context) -> Row:
@@ -216,19 +218,20 @@ def _frozen(data: bytes, meter_id: str, wrapped: Wrapped, context: Context) -> R
     invalid += _register(data[12:17], "flow_m3h", fields, extra, decimals=4, units=_PER_HOUR)
     if context.timezone is None:
         raise DecodingError("no_time_zone", "the snapshot's time carries no zone and the site has none")
-    ts, _ = context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}/snapshot", None)
-    return _build(fields, extra, meter_id, ts, wrapped, context, invalid)
+    moment = context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}/snapshot", None)
+    return _build(fields, extra, meter_id, moment, wrapped, context, invalid)
 
 
 def _build(
     fields: dict[str, Any],
     extra: dict[str, Any],
     meter_id: str,
-    ts: int,
+    moment: tuple[int, bool],
     wrapped: Wrapped,
     context: Context,
     invalid: list[str] | None = None,
 ) -> Row:
+    ts, ambiguous = moment
     check_time(ts, context.received_at, context.now)
     return build_row(
         wrapped.values | fields,
@@ -236,6 +239,7 @@ def _build(
         ts=ts,
         source=context.source,
         extra=wrapped.extra | extra,
+        ambiguous=ambiguous,
         profile="cjt188",
         invalid=invalid or (),
     )
@@ -289,22 +293,24 @@ def _time(
     wrapped: Wrapped,
     context: Context,
     extra: dict[str, Any] | None = None,
-) -> int:
-    """Return when it was measured: the wrapper's time, else the meter's clock, else the time of receipt.
+) -> tuple[int, bool]:
+    """Return when it was measured, and whether that is ambiguous.
+
+    It is the wrapper's time, else that of the meter's clock, else that of receipt.
 
     A clock that is not used is kept in `extra`.
     """
     ts = wrapped.time(context)
     local = None if clock is None else _clock(clock)
     if ts is None and local is not None and context.timezone is not None:
-        return context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}", register)[0]
+        return context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}", register)
     if clock is not None and extra is not None and any(clock):
         extra["meter_clock"] = clock.hex().upper() if local is None else local.isoformat()
     if ts is None:
         ts = context.received_at
     if ts is None:
         raise DecodingError("no_time", "neither the meter's clock nor the wrapper nor the envelope tells the time")
-    return ts
+    return ts, False
 
 
 def _decode_encrypted(wrapped: Wrapped, context: Context, decoded: Decoded) -> None:

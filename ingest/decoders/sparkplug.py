@@ -79,6 +79,8 @@ class SparkplugDecoder:
 
 def _origin(topic: str | None) -> Origin:
     levels = (topic or "").split("/")
+    if levels[:2] == ["spBv1.0", "STATE"]:
+        raise DecodingError("no_value", "the state of a host brings no readings")
     if levels[0] != "spBv1.0" or len(levels) not in (4, 5) or not all(levels):
         raise DecodingError("no_meter_id", f"{excerpt(topic)} is no topic spBv1.0/group/type/node[/device]")
     group, kind, node = levels[1:4]
@@ -275,6 +277,8 @@ def _of_type(field: str, value: object) -> object:
 
 def _note_death(message: Any, origin: Origin, memory: _Memory, context: Context, decoded: Decoded) -> None:
     """Add the code of a death to the device, of a node's death to all its devices that were born."""
+    if origin.kind == "DDEATH" and message.HasField("seq"):
+        memory.gap(origin, message.seq % 256)
     devices = memory.devices(origin.node) if origin.kind == "NDEATH" else [origin.device]
     known = memory.devices(origin.node)
     moment = message.timestamp if message.HasField("timestamp") and origin.kind == "DDEATH" else None
