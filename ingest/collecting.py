@@ -67,7 +67,7 @@ class Collector:
         now: Callable[[], int] = lambda: moment  # noqa: E731 - decoding again must give the same rows
         self._decoder = MessageDecoder(
             settings.codecs, settings.ingest.max_message_bytes, clock, now, keys=meters.keys, aliases=meters.aliases,
-            memory=memory,
+            memory=memory, timezone=settings.timezone, encrypted=meters.encrypted,
         )  # fmt: skip
         self.builder = BatchBuilder()
         self.memory = self._decoder.memory

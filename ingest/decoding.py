@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
 from typing import Any
 
 import msgspec
@@ -51,6 +51,10 @@ class MessageDecoder:
         Other names of meters, in lower case.
     memory : mutable mapping, optional
         What decoders noted at earlier messages; changed as messages are decoded.
+    timezone : str, optional
+        IANA zone of local times that carry none.
+    encrypted : collection of str
+        Meters whose module encrypts.
     """
 
     def __init__(
@@ -63,6 +67,8 @@ class MessageDecoder:
         keys: Keys = NO_KEYS,
         aliases: Mapping[str, str] | None = None,
         memory: MutableMapping[str, Any] | None = None,
+        timezone: str | None = None,
+        encrypted: Collection[str] = frozenset(),
     ) -> None:
         self._codecs = codecs
         self._max_message_bytes = max_message_bytes
@@ -70,6 +76,8 @@ class MessageDecoder:
         self._now = now
         self._keys = keys
         self._aliases = aliases or {}
+        self._timezone = timezone
+        self._encrypted = encrypted
         self.memory = {} if memory is None else memory
         self._decoders: dict[tuple[str, tuple[str, ...]], Decoder] = {}
         self._of_topic: dict[tuple[tuple[tuple[str, str], ...], str], str | None] = {}
@@ -120,7 +128,7 @@ class MessageDecoder:
                 payload, topic, received_at = self._open_envelope(payload, topic, channel)
             decoder, name = self._decoder(channel, topic, payload)
             context = Context(topic, channel.source, received_at, self._now(), self._clock, self._keys, self._aliases,
-                              self.memory.setdefault(name, {}))  # fmt: skip
+                              self.memory.setdefault(name, {}), self._timezone, self._encrypted)  # fmt: skip
             decoded = decoder.decode(payload, context)
         except DecodingError as error:
             meter_id = error.meter_id or _known_meter(topic)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -62,6 +62,8 @@ class Meters:
         Meter id by other name, in lower case.
     makes : mapping of str to Make
         By meter id, every registered meter.
+    encrypted : frozenset of str
+        Meters whose module encrypts.
     stamp : Stamp
         As of when.
     """
@@ -69,6 +71,7 @@ class Meters:
     keys: Keys = NO_KEYS
     aliases: Mapping[str, str] = field(default_factory=dict)
     makes: Mapping[str, Make] = field(default_factory=dict)
+    encrypted: frozenset[str] = frozenset()
     stamp: Stamp = _NOTHING_READ
 
 
@@ -105,11 +108,12 @@ def load_meters(settings: WriterSettings, known: Meters = NO_METERS) -> Meters:
         connection.execute("BEGIN")  # version, aliases and makes are those of one moment
         stamp = Stamp((database.stat().st_ino, registry.version(connection)), keys_stamp)
         if stamp.registry == known.stamp.registry:
-            return _as_known(Meters(keys, known.aliases, known.makes, stamp), known)
+            return _as_known(replace(known, keys=keys, stamp=stamp), known)
         shared: dict[Make, Make] = {}  # a million meters are of a few hundred makes
         makes = {meter.meter_id: shared.setdefault(make, make) for meter in registry.meters(connection)
                  for make in (_make(meter),)}  # fmt: skip
-        return Meters(keys, registry.aliases(connection), makes, stamp)
+        encrypted = frozenset(meter_id for meter_id, make in makes.items() if make.module_encrypted)
+        return Meters(keys, registry.aliases(connection), makes, encrypted, stamp)
 
 
 def _as_known(meters: Meters, known: Meters) -> Meters:

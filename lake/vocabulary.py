@@ -88,6 +88,11 @@ QUARANTINE_REASONS = {
     "too_deep": "the JSON is nested deeper than any payload shape",
     "unknown_codec": "the message names a codec that the settings do not have",
     "no_key": "the payload is encrypted and no key is configured",
+    "wrong_key": "the payload is encrypted and the configured key does not open it",
+    "not_frame": "the bytes are no frame of the shape, or cut short",
+    "bad_checksum": "checksum or CRC of the frame does not fit its content",
+    "not_water": "the device is no water meter",
+    "undeclared": "the message leaves out names or formats that an earlier one declares, and that one is not known",
 }
 
 DType = Literal["string", "float64", "int64", "bool", "time", "date", "binary", "strings"]

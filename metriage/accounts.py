@@ -189,7 +189,10 @@ class _ReadingCounter:
         settings = self._site.writer_settings
         # The clock tells when a reading was, never how many there are: it may begin without a past.
         clock = LocalClock({})
-        return MessageDecoder(settings.codecs, settings.ingest.max_message_bytes, clock, lambda: time.time_ns() // 1000)
+        now: Callable[[], int] = lambda: time.time_ns() // 1000  # noqa: E731
+        return MessageDecoder(
+            settings.codecs, settings.ingest.max_message_bytes, clock, now, timezone=settings.timezone
+        )
 
     @cached_property
     def _decoder_id(self) -> str:

@@ -8,7 +8,7 @@ source says; ``codec = "auto"`` finds it by topic, else by content. To add a sha
 from __future__ import annotations
 
 import pkgutil
-from collections.abc import Callable, Mapping, MutableMapping
+from collections.abc import Callable, Collection, Mapping, MutableMapping
 from functools import cache
 from importlib import import_module
 from typing import Any, NamedTuple, Protocol, TypeVar
@@ -41,6 +41,10 @@ class Context(NamedTuple):
     memory : mutable mapping
         What the decoder wants to know again at later messages, ready for JSON; kept with the account, so that a batch
         that is decoded again finds it as it was.
+    timezone : str, optional
+        IANA zone of local times of meters that send no zone: the site's.
+    encrypted : collection of str
+        Meters whose module encrypts, as the registry says.
     """
 
     topic: str | None
@@ -51,6 +55,8 @@ class Context(NamedTuple):
     keys: Keys = NO_KEYS
     aliases: Mapping[str, str] = {}
     memory: MutableMapping[str, Any] = {}  # noqa: RUF012 - tests that need one give their own
+    timezone: str | None = None
+    encrypted: Collection[str] = frozenset()
 
     def meter_id(self, device_id: object) -> str:
         """Return the meter that a device id or an alias names.

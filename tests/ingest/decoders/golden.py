@@ -1,8 +1,11 @@
 """Golden cases of the decoders: payload in, readings out, one data file each under ``cases/<shape>/``.
 
-A case holds ``about``, ``payload`` (an object, or the text itself), optionally ``topic`` and ``codec`` (a codec's
-settings), and what must come out: ``readings`` and ``rejections`` (reason and meter). ``python -m
-tests.ingest.decoders.golden`` writes these two anew; read the difference before keeping it.
+A case holds ``about``, ``payload`` (an object, or the text itself) or ``hex`` (its bytes), optionally ``topic`` (null:
+none), ``codec`` (a codec's settings), ``keys`` (hexadecimal, by meter), ``aliases``, ``encrypted`` (meters),
+``timezone`` (of the site), ``received_at`` (null: the message must tell) and ``messages`` (further ones, decoded before
+it, each with its own payload and topic), and what must come out: ``readings`` and ``rejections`` (reason and meter).
+The folder names the shape. ``python -m tests.ingest.decoders.golden`` writes these two anew; read the difference before
+keeping it.
 """
 
 from __future__ import annotations
@@ -13,10 +16,15 @@ from typing import Any
 
 import msgspec
 
-from ingest.local_time import moment
-from ingest.message import Channel, Decoded
+from ingest.decoders import Context, Decoder
+from ingest.decoding import MessageDecoder
+from ingest.keys import Keys
+from ingest.local_time import LocalClock, moment, parse_time
+from ingest.message import Channel, Decoded, RawMessage, Rejection
 from ingest.settings import CodecSettings
-from tests.ingest.messages import TOPIC, decode, named
+from lake.errors import DecodingError
+from lake.vocabulary import QUARANTINE_REASONS
+from tests.ingest.messages import NOW, TOPIC, named, now
 
 CASES = Path(__file__).parent / "cases"
 
@@ -26,14 +34,49 @@ def cases(shape: str) -> list[Path]:
     return sorted((CASES / shape).glob("*.json"))
 
 
-def outcome(case: dict[str, Any]) -> dict[str, Any]:
+def outcome(case: dict[str, Any], shape: str = "native") -> dict[str, Any]:
     """Return the readings and rejections of a case's payload."""
-    payload = case["payload"]
-    text = payload if isinstance(payload, str) else json.dumps(payload)
     codecs = {"case": msgspec.convert(case["codec"], CodecSettings)} if "codec" in case else {}
     encoding = codecs["case"].encoding if codecs else "utf-8"
-    channel = Channel("mqtt", "case" if codecs else "native", "configured", enveloped=False)
-    return _plain(decode(text.encode(encoding), channel, case.get("topic", TOPIC), codecs))
+    channel = Channel("mqtt", "case" if codecs else shape, "configured", enveloped=False)
+    keys = Keys({name: bytes.fromhex(key) for name, key in case.get("keys", {}).items()})
+    decoder = MessageDecoder(
+        codecs,
+        4_000_000,
+        LocalClock(),
+        now,
+        keys=keys,
+        aliases=case.get("aliases"),
+        timezone=case.get("timezone"),
+        encrypted=frozenset(case.get("encrypted", ())),
+    )
+    received_at = parse_time(case["received_at"]) if case.get("received_at") else None
+    decoded = Decoded()
+    for message in (*case.get("messages", ()), case):
+        topic = message.get("topic", TOPIC)
+        raw_channel = channel if topic is not None else Channel("file", shape, "configured", enveloped=False)
+        received = received_at if "received_at" in case else NOW
+        decoded = decoder.decode(RawMessage(1, raw_channel, topic or "case:1", received, _payload(message, encoding)))
+    return _plain(decoded)
+
+
+def _payload(message: dict[str, Any], encoding: str) -> bytes:
+    if "hex" in message:
+        return bytes.fromhex(message["hex"])
+    payload = message["payload"]
+    return (payload if isinstance(payload, str) else json.dumps(payload)).encode(encoding)
+
+
+def attempt(decoder: Decoder, payload: bytes, context: Context) -> Decoded:
+    """Return what a decoder reads; a payload that it refuses as a whole is one rejection, any other error is raised."""
+    try:
+        decoded = decoder.decode(payload, context)
+    except DecodingError as error:
+        decoded = Decoded(rejections=[Rejection(error.reason, error.detail, error.meter_id)])
+    for rejection in decoded.rejections:
+        assert rejection.reason in QUARANTINE_REASONS
+        assert len(rejection.detail) < 400
+    return decoded
 
 
 def _plain(decoded: Decoded) -> dict[str, Any]:
@@ -46,7 +89,7 @@ def write() -> None:
     """Write what the decoders do now into every case."""
     for file in CASES.glob("*/*.json"):
         case = json.loads(file.read_text(encoding="utf-8"))
-        text = json.dumps(case | outcome(case), indent=2, ensure_ascii=False)
+        text = json.dumps(case | outcome(case, file.parent.name), indent=2, ensure_ascii=False)
         file.write_text(text + "\n", encoding="utf-8")
 
 
