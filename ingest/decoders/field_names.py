@@ -1,9 +1,9 @@
 """Which measurement a field of somebody else's making holds, told from the words of its name.
 
 Meters, codecs and dashboards put the same few words together: ``total_water_consumption_m3``, ``currentVolume``,
-``batteryVoltage``, ``flow_temperature_c``. A name is taken apart into words and a unit; it stands for a measurement only
-if all of its words are known there. So ``target_m3``, ``max_flow_m3h`` or ``consumption_at_set_date_m3``, which are of
-the past, stay unknown whatever a driver calls them.
+``batteryVoltage``, ``flow_temperature_c``. A name is taken apart into words and a unit; it stands for a measurement
+only if all of its words are known there. So ``target_m3``, ``max_flow_m3h`` or ``consumption_at_set_date_m3``, which
+are of the past, stay unknown whatever a driver calls them.
 """
 
 from __future__ import annotations

@@ -12,9 +12,9 @@ from ingest.decoders.field_names import measured, words_of
 from ingest.decoders.json_payload import Codes, scaled
 
 # What makes the name of a truth value an alarm.
-_ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow", "freeze",
-          "frost", "fault", "error", "fraud", "magnetic", "removed", "removal", "dismantled", "dry", "overflow", "blocked",
-          "battery", "reverse", "empty"}  # fmt: skip
+_ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow",
+          "freeze", "frost", "fault", "error", "fraud", "magnetic", "removed", "removal", "dismantled", "dry",
+          "overflow", "blocked", "battery", "reverse", "empty"}  # fmt: skip
 _NO_ALARM = {"enabled", "enable", "active", "external", "charging", "present", "ok", "clear"}
 _VALVE = {"valve", "state", "status", "position"}
 VALVE_WORDS = {

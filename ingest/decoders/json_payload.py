@@ -73,7 +73,7 @@ _FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
 
 
-@lru_cache(maxsize=1)  # every shape asks for the outline of the same payload
+@lru_cache(maxsize=2)  # every shape asks for the outline of the same payload, one for that of a part
 def outline(payload: bytes) -> Outline:
     """Return the outermost level of a payload; nothing is raised."""
     try:
@@ -202,6 +202,49 @@ def measuring_time(value: object, context: Context, field: str = "ts") -> int:
     ts = parse_time(value, field)
     check_time(ts, context.received_at, context.now, field)
     return ts
+
+
+class OfMeter:
+    """Names the meter in errors that do not, so that what was quarantined can be found by it."""
+
+    __slots__ = ("_meter_id",)
+
+    def __init__(self, meter_id: str) -> None:
+        self._meter_id = meter_id
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, DecodingError) and error.meter_id is None:
+            error.meter_id = self._meter_id
+
+
+def check_topic(named: str | None, found: object, meter_id: str, context: Context) -> None:
+    """Check that the device which a topic names, where it names one, is the one that the payload `found`.
+
+    Raises
+    ------
+    DecodingError
+        ``meter_id_mismatch``.
+    """
+    if named is None or found is None or named == found or context.aliases.get(named.lower(), named) == meter_id:
+        return
+    raise DecodingError(
+        "meter_id_mismatch", f"the topic names {excerpt(named)}, the payload {excerpt(found)}", meter_id=meter_id
+    )
+
+
+def level_after(topic: str | None, word: str) -> str | None:
+    """Return the level after the level `word` of a topic, None where there is none.
+
+    Examples
+    --------
+    >>> level_after("v3/app@tenant/devices/dev1/up", "devices")
+    'dev1'
+    """
+    levels = topic.split("/") if topic else []
+    return levels[levels.index(word) + 1] if word in levels[:-1] else None
 
 
 def named_device(name: object, context: Context, levels: str = "") -> str:

@@ -16,7 +16,7 @@ import msgspec
 
 from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import FieldReader
-from ingest.decoders.json_payload import add_row, fields_of, measuring_time, read_json
+from ingest.decoders.json_payload import OfMeter, add_row, check_topic, fields_of, measuring_time, read_json
 from ingest.excerpt import excerpt
 from ingest.message import Decoded
 from lake.errors import DecodingError
@@ -94,11 +94,9 @@ class WmbusmetersDecoder:
         refusal = _refusal(media, driver if isinstance(driver, str) else "") if isinstance(media, str) else None
         if refusal is not None:
             raise DecodingError("wrong_value", refusal, meter_id=meter_id)
-        try:
+        with OfMeter(meter_id):
             ts = measuring_time(document.get("timestamp"), context, "timestamp")
             fields, extra = _READER.read(document)
-        except DecodingError as error:
-            raise DecodingError(error.reason, error.detail, meter_id=meter_id) from None
         decoded = Decoded(context.topic, context.received_at)
         profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
         invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]
@@ -113,10 +111,11 @@ def _meter(document: dict[str, Any], context: Context) -> str:
         raise DecodingError("no_meter_id", "the payload has no id")
     meter_id = context.meter_id(device)
     level = context.topic.rsplit("/", 1)[-1] if context.topic else ""
-    if level not in {device, document.get("name")}:
-        named = context.aliases.get(level.lower(), level)
-        if named != meter_id and (named != level or _SERIAL.fullmatch(level)):
-            raise DecodingError(
-                "meter_id_mismatch", f"the topic names {excerpt(level)}, the payload {device!r}", meter_id=meter_id
-            )
+    # What is neither a serial number nor an alias is a name, of the meter or of whatever collects them.
+    if (
+        level != device
+        and level != document.get("name")
+        and (_SERIAL.fullmatch(level) or level.lower() in context.aliases)
+    ):
+        check_topic(level, device, meter_id, context)
     return meter_id

@@ -1,8 +1,9 @@
 """Golden cases of the decoders: payload in, readings out, one data file each under ``cases/<shape>/``.
 
-A case holds ``about``, ``payload`` (an object, or the text itself), optionally ``topic`` and ``codec`` (a codec's
-settings), and what must come out: ``readings`` and ``rejections`` (reason and meter). ``python -m
-tests.ingest.decoders.golden`` writes these two anew; read the difference before keeping it.
+A case holds ``about``, ``payload`` (an object, or the text itself), optionally ``topic`` (null: none), ``aliases`` and
+``codec`` (a codec's settings; else the folder names the shape), and what must come out: ``readings`` and ``rejections``
+(reason and meter). ``python -m tests.ingest.decoders.golden`` writes these two anew; read the difference before keeping
+it.
 """
 
 from __future__ import annotations
@@ -13,10 +14,11 @@ from typing import Any
 
 import msgspec
 
-from ingest.local_time import moment
-from ingest.message import Channel, Decoded
+from ingest.decoding import MessageDecoder
+from ingest.local_time import LocalClock, moment
+from ingest.message import Channel, Decoded, RawMessage, Transport
 from ingest.settings import CodecSettings
-from tests.ingest.messages import TOPIC, decode, named
+from tests.ingest.messages import NOW, TOPIC, named, now
 
 CASES = Path(__file__).parent / "cases"
 
@@ -26,13 +28,26 @@ def cases(shape: str) -> list[Path]:
     return sorted((CASES / shape).glob("*.json"))
 
 
-def outcome(case: dict[str, Any]) -> dict[str, Any]:
-    """Return the readings and rejections of a case's payload."""
+def payload_of(case: dict[str, Any]) -> bytes:
+    """Return the payload of a case."""
     payload = case["payload"]
-    text = payload if isinstance(payload, str) else json.dumps(payload)
+    return (payload if isinstance(payload, str) else json.dumps(payload)).encode()
+
+
+def topic_of(case: dict[str, Any]) -> str | None:
+    """Return the topic of a case."""
+    topic: str | None = case.get("topic", TOPIC)
+    return topic
+
+
+def outcome(case: dict[str, Any], shape: str = "native") -> dict[str, Any]:
+    """Return the readings and rejections of a case's payload."""
     codecs = {"case": msgspec.convert(case["codec"], CodecSettings)} if "codec" in case else {}
-    channel = Channel("mqtt", "case" if codecs else "native", "configured", enveloped=False)
-    return _plain(decode(text.encode(), channel, case.get("topic", TOPIC), codecs))
+    topic = topic_of(case)
+    transport: Transport = "file" if topic is None else "mqtt"
+    channel = Channel(transport, "case" if codecs else shape, "configured", enveloped=False)
+    decoder = MessageDecoder(codecs, 4_000_000, LocalClock(), now, aliases=case.get("aliases"))
+    return _plain(decoder.decode(RawMessage(1, channel, topic or "file:1", NOW, payload_of(case))))
 
 
 def _plain(decoded: Decoded) -> dict[str, Any]:
@@ -45,7 +60,7 @@ def write() -> None:
     """Write what the decoders do now into every case."""
     for file in CASES.glob("*/*.json"):
         case = json.loads(file.read_text(encoding="utf-8"))
-        text = json.dumps(case | outcome(case), indent=2, ensure_ascii=False)
+        text = json.dumps(case | outcome(case, file.parent.name), indent=2, ensure_ascii=False)
         file.write_text(text + "\n", encoding="utf-8")
 
 
