@@ -30,6 +30,7 @@ _NULLS = {"", "null", "none", "nan", "n/a"}
 _MOST_NAMES = 200  # more fields than that, or longer names, are no device's, and not remembered
 _LONGEST_NAMES = 4_000
 _MOST_PLANS = 1_000
+_MOST_VOLTS = 100
 
 
 class _Plan(NamedTuple):
@@ -43,6 +44,8 @@ class _Plan(NamedTuple):
         Fields of the contract, passed on as they are.
     status, flags, valve, beside : tuple of str
         Fields with codes, truth values that are alarms, states of a valve, and fields that are only kept.
+    loose_voltage : bool
+        Whether the battery's voltage comes from a field that does not say whether it is in volts.
     """
 
     columns: tuple[tuple[str, str, float, tuple[tuple[str, float], ...]], ...]
@@ -51,6 +54,7 @@ class _Plan(NamedTuple):
     flags: tuple[str, ...]
     valve: tuple[str, ...]
     beside: tuple[str, ...]
+    loose_voltage: bool
 
 
 class FieldReader:
@@ -105,6 +109,8 @@ class FieldReader:
             if others or factor != 1 or not (type(value) is float or type(value) is int):
                 value = _first(document, ((name, factor), *others), extra)
             fields[column] = value
+        if plan.loose_voltage:
+            fields["battery_v"] = _volts(fields["battery_v"])
         for name in plan.valve:
             _read_valve(name, document[name], fields, extra)
         reported = [name for name in plan.status if document[name] not in _NO_STATUS]
@@ -147,13 +153,18 @@ class FieldReader:
             (_, name, factor), *others = sorted(fields)
             fills.append((target, name, factor, tuple((other, scale) for _, other, scale in others)))
         del kinds["known"]
-        return _Plan(tuple(fills), **{kind: tuple(found) for kind, found in kinds.items()})
+        loose = any(target == "battery_v" and self._is_loose(name) for target, name, _, _ in fills)
+        return _Plan(tuple(fills), **{kind: tuple(found) for kind, found in kinds.items()}, loose_voltage=loose)
+
+    def _is_loose(self, name: str) -> bool:
+        found = None if name in self._special else measured(name)
+        return found is not None and not found.stated
 
     def _column(self, name: str) -> tuple[str, float, int] | None:
         """Return column, factor and rank of a field that is a measurement."""
         if name in self._special:
             return *self._special[name], 0
-        if name in self._status or name in self._plain:
+        if name in self._status or name in self._plain or name == "valve_state":
             return None
         found = measured(name)
         if found is None or (self._stated and not found.stated):
@@ -184,10 +195,18 @@ def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], 
     return found
 
 
+def _volts(value: object) -> object:
+    """Return a voltage of a field without a unit: no battery has more than a hundred volts, these are millivolts."""
+    millivolts = isinstance(value, int | float) and not isinstance(value, bool) and value > _MOST_VOLTS
+    return scaled(value, 1e-3) if millivolts else value
+
+
 def _read_valve(name: str, value: object, fields: dict[str, Any], extra: dict[str, Any]) -> None:
     """Take the state of a valve where it is a word; numbers mean something else with every vendor and are kept."""
     state = VALVE_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
     if state is not None and "valve_state" not in fields:
         fields["valve_state"] = state
+    elif name == "valve_state" and value is not None:
+        fields["valve_state"] = value  # for the check to refuse it
     elif value is not None:
         extra[name] = value

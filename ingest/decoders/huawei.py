@@ -88,8 +88,9 @@ class _Reading(NamedTuple):
 
 def _recognises(payload: bytes) -> bool:
     fields = fields_of(payload)
-    if fields.keys() & {"service", "services"} or "notify_data" in fields:
-        return b'"serviceId"' in payload or b'"service_id"' in payload
+    if fields.keys() & {"service", "services", "notify_data"}:
+        named = "deviceId" in fields or "device_id" in fields
+        return named or b'"serviceId"' in payload or b'"service_id"' in payload
     return (fields.keys() >= {"deviceId", "payload", "messageType"}) or len(fields.keys() & _LONGI_SIGNS) > 1
 
 
@@ -116,12 +117,27 @@ class HuaweiDecoder:
                 continue
             reading = readings.setdefault(ts, _Reading({}, {}, set()))
             _read(service.data, reading)
-        for ts, (fields, extra, profiles) in readings.items():
-            # Schedules and settings alone are no reading, but what they say is kept where there is one.
-            add_row(decoded, context, meter_id, ts, fields, extra, profile="longi" if profiles else "ctwing")
+        for ts, (fields, extra, longi) in _with_values(readings).items():
+            add_row(decoded, context, meter_id, ts, fields, extra, profile="longi" if longi else "ctwing")
         if not readings and not decoded.rejections:
             raise DecodingError("no_value", "the message has no services", meter_id=meter_id)
         return decoded
+
+
+def _with_values(readings: dict[int, _Reading]) -> dict[int, _Reading]:
+    """Return the readings that hold a value; schedules and settings of other times are kept beside the first."""
+    valued = {ts: reading for ts, reading in readings.items() if _has_value(reading)}
+    if not valued:
+        return readings
+    first = next(iter(valued.values()))
+    for ts, reading in readings.items():
+        if ts not in valued:
+            first.extra.update({name: value for name, value in reading.extra.items() if name not in first.extra})
+    return valued
+
+
+def _has_value(reading: _Reading) -> bool:
+    return any(value is not None and value != [] for value in reading.fields.values())
 
 
 def _meter(document: Mapping[str, Any], context: Context) -> str:

@@ -152,13 +152,21 @@ class Codes:
     def add(self, name: str, value: object) -> bool:
         """Take up the value of the field `name`; return False where it is a second status word.
 
+        A truth value says whether the field's name is a code.
+
         Raises
         ------
         DecodingError
             ``wrong_type``.
         """
+        if isinstance(value, bool):
+            self.extend([name] if value else [])
+            return True
         if isinstance(value, str):
             text = value.strip()
+            if text.lower() == "true":
+                self.extend([name])
+                return True
             if not _WHOLE.fullmatch(text):
                 self.extend(split_codes(text))
                 return True
@@ -168,7 +176,7 @@ class Codes:
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
             self.extend(item for item in value if not is_no_code(item))
             return True
-        if isinstance(value, bool) or not isinstance(value, int):
+        if not isinstance(value, int):
             raise DecodingError("wrong_type", f"{name} must be a status word or text, not {excerpt(value)}")
         if self.status is not None and self.status != value:
             return False

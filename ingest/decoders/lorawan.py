@@ -36,8 +36,8 @@ _NORMALISED = FieldReader(
     special={"metering_water_total": ("volume_m3", 1e-3), "battery": ("battery_v", 1),
              "water_temperature_avg": ("water_temperature_c", 1)},
 )  # fmt: skip
+_RENAMED = {"water_leak": "leak"}
 _DEEPEST_OBJECT = 4
-_MOST_VOLTS = 100  # a "voltage" above it is in millivolts
 
 
 class Radio(NamedTuple):
@@ -172,12 +172,9 @@ def _read_object(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any],
     if "leakState" in found and "totalVolume" in found:
         fields, extra = _QUANDIFY.read(found)
     elif isinstance(found.get("metering"), dict) or isinstance(found.get("water"), dict):
-        fields, extra = _NORMALISED.read(_flat(found))
+        fields, extra = _NORMALISED.read({_RENAMED.get(name, name): value for name, value in _flat(found).items()})
     else:
         fields, extra = _READER.read(found)
-    voltage = fields.get("battery_v")
-    if isinstance(voltage, int | float) and voltage > _MOST_VOLTS and "battery_v" not in found:
-        fields["battery_v"] = voltage / 1000
     return fields, extra, next((found[name] for name in _TIME if found.get(name) is not None), None)
 
 

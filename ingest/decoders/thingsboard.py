@@ -21,7 +21,7 @@ _DEVICE = ("meter_id", "deviceName", "device_name", "deviceId", "device_id", "se
 _READER = FieldReader(
     status={"status", "error_codes", "errorCodes", "alarm", "alarms", "errorCode"},
     known={"ts", "meter_id"},
-    plain={"seq", "firmware", "valid", "valve_command", "valve_refusal", "valve_state"},
+    plain={"seq", "firmware", "valid", "valve_command", "valve_refusal"},
 )
 
 
@@ -90,7 +90,7 @@ def _add_device(telemetry: object, device: str | None, context: Context, decoded
             ts = measuring_time(item.get("ts"), context)
             fields, extra = _READER.read(values)
         except DecodingError as error:
-            decoded.rejections.append(Rejection(error.reason, place + error.detail, meter_id))
+            decoded.rejections.append(Rejection(error.reason, place + error.detail, meter_id or error.meter_id))
             continue
         add_row(decoded, context, meter_id, ts, fields, extra, where=place)
 

@@ -61,15 +61,19 @@ class TuyaDecoder:
         meter_id = _meter(document, context)
         decoded = Decoded(context.topic, context.received_at)
         default = next((document[name] for name in ("t", "time", "ts") if document.get(name) is not None), None)
-        readings: dict[int, dict[str, Any]] = {}
+        # Points of one message are one reading at the newest of their times, unless one comes again.
+        readings: list[tuple[list[int], dict[str, Any]]] = []
         with OfMeter(meter_id):
             for code, value, time in _points(document):
                 ts = measuring_time(default if time is None else time, context, "t")
-                readings.setdefault(ts, {})[code] = value
+                if not readings or code in readings[-1][1]:
+                    readings.append(([], {}))
+                readings[-1][0].append(ts)
+                readings[-1][1][code] = value
         if not readings:
             raise DecodingError("no_value", "there are no data points", meter_id=meter_id)
-        for ts, points in readings.items():
-            _add(points, ts, meter_id, context, decoded)
+        for times, points in readings:
+            _add(points, max(times), meter_id, context, decoded)
         return decoded
 
 

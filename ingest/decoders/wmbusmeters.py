@@ -60,8 +60,12 @@ _TEMPERATURES = ("water_temperature_c", "ambient_temperature_c")
 _SERIAL = re.compile(r"[0-9a-fA-F]{8}")
 
 
-_READER = FieldReader(
-    status=_STATUS, known={"id", "timestamp"}, stated=True, temperature="water_temperature_c", flags=False
+_KNOWN = frozenset({"id", "timestamp"})
+_READER = FieldReader(status=_STATUS, known=_KNOWN, stated=True, temperature="water_temperature_c", flags=False)
+# This driver's error_flags is only there for older programs, and newer versions fill it where there is no error.
+_REPEATING = "aventieswm"
+_REPEATING_READER = FieldReader(
+    status={"status"}, known=_KNOWN, stated=True, temperature="water_temperature_c", flags=False
 )
 
 
@@ -96,7 +100,8 @@ class WmbusmetersDecoder:
             raise DecodingError("wrong_value", refusal, meter_id=meter_id)
         with OfMeter(meter_id):
             ts = measuring_time(document.get("timestamp"), context, "timestamp")
-            fields, extra = _READER.read(document)
+            repeats = driver == _REPEATING and "status" in document
+            fields, extra = (_REPEATING_READER if repeats else _READER).read(document)
         decoded = Decoded(context.topic, context.received_at)
         profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
         invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]
