@@ -54,7 +54,7 @@ def parse_time(value: object, field: str = "ts") -> int:
     if type(value) is int and 0 <= value < _LARGEST_EPOCH_S:
         return value * 1_000_000  # by far the most common form
     if isinstance(value, str):
-        if _DIGITS.fullmatch(value):
+        if value[4:5] != "-" and _DIGITS.fullmatch(value):
             return _from_epoch(float(value), field)
         return _from_iso(value, field)
     if isinstance(value, int | float) and not isinstance(value, bool):

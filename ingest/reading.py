@@ -226,7 +226,12 @@ _METER, _TS, _SOURCE, _INVALID, _EXTRA, _AMBIGUOUS, _PROFILE, _FIXED = map(
     ROW_COLUMNS.index,
     ("meter_id", "ts", "source", "invalid_fields", "extra", "ambiguous", "profile", "profile_fixed"),
 )
-_VALUES = sorted(_CHECKS[name][0] for name in (*MEASURES, "status", "error_codes"))
+_EMPTY = [None] * len(ROW_COLUMNS)
+_VALUES = slice(ROW_COLUMNS.index("volume_m3"), ROW_COLUMNS.index("error_codes") + 1)
+_NO_VALUES = _EMPTY[_VALUES]
+if {*ROW_COLUMNS[_VALUES]} != {*MEASURES, "status", "error_codes"}:
+    raise AssertionError("values are looked for by place: the columns of the table have changed their order")
+_EXTRA_ENCODER = msgspec.json.Encoder(order="sorted")
 
 
 def build_row(
@@ -262,12 +267,14 @@ def build_row(
     DecodingError
         A value does not fit, or there is none.
     """
-    row: list[Any] = [None] * len(ROW_COLUMNS)
+    row: list[Any] = _EMPTY.copy()
     for name, value in fields.items():
         if value is not None and name in _CHECKS:
             place, check = _CHECKS[name]
-            row[place] = check(name, value)
-    if all(row[place] is None for place in _VALUES):
+            # What most values are needs no call.
+            sound = type(value) is float and check is check_number and -LARGEST <= value <= LARGEST
+            row[place] = value if sound else check(name, value)
+    if row[_VALUES] == _NO_VALUES:
         raise DecodingError("no_value", "the reading has neither a value nor a status nor a code")
     row[_METER], row[_TS], row[_SOURCE], row[_AMBIGUOUS] = meter_id, ts, source, ambiguous
     row[_PROFILE], row[_FIXED] = profile, False
@@ -286,14 +293,18 @@ def encode_extra(extra: Mapping[str, Any]) -> str:
     DecodingError
         ``too_deep``.
     """
-    _check_depth(extra)
-    return msgspec.json.encode(extra, order="sorted").decode()
+    for value in extra.values():
+        if isinstance(value, _NESTED):
+            _check_depth(value, 1)
+    return _EXTRA_ENCODER.encode(extra).decode()
 
 
-def _check_depth(value: object, depth: int = 0) -> None:
-    if not isinstance(value, dict | list):
-        return
+_NESTED = (dict, list)
+
+
+def _check_depth(value: dict[str, Any] | list[Any], depth: int) -> None:
     if depth > DEEPEST:
         raise DecodingError("too_deep", f"unknown fields are nested deeper than {DEEPEST}")
     for inner in value.values() if isinstance(value, dict) else value:
-        _check_depth(inner, depth + 1)
+        if isinstance(inner, _NESTED):
+            _check_depth(inner, depth + 1)

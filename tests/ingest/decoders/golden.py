@@ -34,6 +34,18 @@ def cases(shape: str) -> list[Path]:
     return sorted((CASES / shape).glob("*.json"))
 
 
+def payload_of(case: dict[str, Any]) -> bytes:
+    """Return the payload of a case."""
+    codec = msgspec.convert(case["codec"], CodecSettings) if "codec" in case else None
+    return _payload(case, codec.encoding if codec else "utf-8")
+
+
+def topic_of(case: dict[str, Any]) -> str | None:
+    """Return the topic of a case."""
+    topic: str | None = case.get("topic", TOPIC)
+    return topic
+
+
 def outcome(case: dict[str, Any], shape: str = "native") -> dict[str, Any]:
     """Return the readings and rejections of a case's payload."""
     codecs = {"case": msgspec.convert(case["codec"], CodecSettings)} if "codec" in case else {}

@@ -1,0 +1,74 @@
+"""Uplinks of ChirpStack v4 (https://www.chirpstack.io/docs/chirpstack/integrations/events.html), as JSON.
+
+What is zero, false or empty is left out by the sender: a frame counter that is missing is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from ingest.decoders import Context, shape
+from ingest.decoders.json_payload import OfMeter, check_topic, fields_of, level_after, read_json
+from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink
+from ingest.message import Decoded
+from lake.errors import DecodingError
+
+# Of the envelope: what is read, and what tells of network, gateways and radio alone.
+_KNOWN = frozenset(
+    {"deviceInfo", "time", "fCnt", "rxInfo", "txInfo", "object", "data", "deduplicationId", "devAddr", "adr",
+     "confirmed", "regionConfigId"}
+)  # fmt: skip
+
+
+def _recognises(payload: bytes) -> bool:
+    fields = fields_of(payload)
+    return "deviceInfo" in fields and not fields.keys().isdisjoint({"time", "rxInfo", "object", "data"})
+
+
+@shape("chirpstack", topics=("application/+/device/+/event/up",), recognises=_recognises)
+class ChirpstackDecoder:
+    """Decodes the uplink events of ChirpStack."""
+
+    def __init__(self) -> None:
+        self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+        self._json = msgspec.json.Decoder()
+
+    def decode(self, payload: bytes, context: Context) -> Decoded:
+        """Return the readings of an uplink; see :class:`ingest.decoders.Decoder`."""
+        envelope = read_json(self._fields, payload)
+        device = self._of(envelope, "deviceInfo")
+        meter_id = _meter(device, context)
+        with OfMeter(meter_id):
+            beside = {name: self._of(envelope, name) for name in envelope if name not in _KNOWN}
+            if isinstance(device, dict) and "deviceName" in device:
+                beside["deviceName"] = device["deviceName"]
+            seq = self._of(envelope, "fCnt")
+            uplink = Uplink(
+                meter_id=meter_id,
+                time=self._of(envelope, "time"),
+                seq=0 if seq is None else seq,
+                radio=best_gateway(self._of(envelope, "rxInfo")),
+                found=self._of(envelope, "object"),
+                data=self._of(envelope, "data"),
+                beside=beside,
+            )
+            return decode_uplink(uplink, context)
+
+    def _of(self, envelope: dict[str, msgspec.Raw], name: str) -> Any:
+        raw = envelope.get(name)
+        return None if raw is None else read_json(self._json, raw)
+
+
+def _meter(device: object, context: Context) -> str:
+    """Return the meter that envelope and topic name by its DevEUI."""
+    eui = device.get("devEui") if isinstance(device, dict) else None
+    topic_eui = level_after(context.topic, "device")
+    found = topic_eui if eui is None else eui
+    if found is None:
+        raise DecodingError("no_meter_id", "neither deviceInfo.devEui nor the topic names a device")
+    found = found.lower() if isinstance(found, str) else found
+    meter_id = context.meter_id(found)
+    check_topic(topic_eui.lower() if topic_eui else None, found, meter_id, context)
+    return meter_id

@@ -1,0 +1,212 @@
+"""Reads free-form objects: measurements, codes and valve states by the names of their fields, all else kept.
+
+Devices send the same fields again and again, so which field holds what is worked out once for each set of names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any, NamedTuple
+
+from ingest.decoders.field_names import measured, words_of
+from ingest.decoders.json_payload import Codes, scaled
+
+# What makes the name of a truth value an alarm.
+_ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow",
+          "freeze", "frost", "fault", "error", "fraud", "magnetic", "removed", "removal", "dismantled", "dry",
+          "overflow", "blocked", "battery", "reverse", "empty"}  # fmt: skip
+_NO_ALARM = {"enabled", "enable", "active", "external", "charging", "present", "ok", "clear"}
+_VALVE = {"valve", "state", "status", "position"}
+VALVE_WORDS = {
+    **dict.fromkeys(("open", "opened", "on"), "open"),
+    **dict.fromkeys(("closed", "close", "shut", "off"), "closed"),
+    **dict.fromkeys(("opening", "closing", "moving", "running"), "moving"),
+    **dict.fromkeys(("fault", "abnormal", "error", "stuck"), "fault"),
+    "unknown": "unknown",
+}
+
+_NO_STATUS = (None, "", "OK")  # by far the most common ones
+_NULLS = {"", "null", "none", "nan", "n/a"}
+_MOST_NAMES = 200  # more fields than that, or longer names, are no device's, and not remembered
+_LONGEST_NAMES = 4_000
+_MOST_PLANS = 1_000
+_MOST_VOLTS = 100
+
+
+class _Plan(NamedTuple):
+    """Which field holds what.
+
+    Parameters
+    ----------
+    columns : tuple of (column, name, factor, others)
+        The field that fills a column, the factor to its unit, and further fields (name, factor) that would.
+    plain : tuple of (column, name)
+        Fields of the contract, passed on as they are.
+    status, flags, valve, beside : tuple of str
+        Fields with codes, truth values that are alarms, states of a valve, and fields that are only kept.
+    loose_voltage : bool
+        Whether the battery's voltage comes from a field that does not say whether it is in volts.
+    """
+
+    columns: tuple[tuple[str, str, float, tuple[tuple[str, float], ...]], ...]
+    plain: tuple[str, ...]
+    status: tuple[str, ...]
+    flags: tuple[str, ...]
+    valve: tuple[str, ...]
+    beside: tuple[str, ...]
+    loose_voltage: bool
+
+
+class FieldReader:
+    """Reads the objects of a shape.
+
+    Parameters
+    ----------
+    status : collection of str
+        Fields with codes or a status word.
+    known : collection of str
+        Fields that the decoder itself looks at; they are not kept.
+    stated : bool
+        Whether only fields count whose name says the unit.
+    temperature : str
+        Column of a temperature that does not say of what.
+    special : mapping of str to (column, factor)
+        Fields whose names do not say it.
+    plain : collection of str
+        Fields of the contract that are no measurements and are passed on.
+    flags : bool
+        Whether truth values may be alarms.
+    """
+
+    def __init__(
+        self, *, status: Collection[str], known: Collection[str] = (), stated: bool = False,
+        temperature: str = "ambient_temperature_c", special: Mapping[str, tuple[str, float]] | None = None,
+        plain: Collection[str] = (), flags: bool = True,
+    ) -> None:  # fmt: skip
+        self._status = frozenset(status)
+        self._known = frozenset(known)
+        self._stated = stated
+        self._temperature = temperature
+        self._special = special or {}
+        self._plain = frozenset(plain)
+        self._flags = flags
+        self._plans: dict[tuple[str, ...], _Plan] = {}
+
+    def read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return measurements and codes of an object by vocabulary name, and what is kept beside them.
+
+        Raises
+        ------
+        DecodingError
+            ``wrong_type``: a status field holds neither a text nor a whole number.
+        """
+        names = tuple(document)
+        plan = self._plans.get(names) or self._make_plan(names)
+        fields: dict[str, Any] = {name: document[name] for name in plan.plain}
+        extra = {name: document[name] for name in plan.beside}
+        for column, name, factor, others in plan.columns:
+            value = document[name]
+            if others or factor != 1 or not (type(value) is float or type(value) is int):
+                value = _first(document, ((name, factor), *others), extra)
+            fields[column] = value
+        if plan.loose_voltage:
+            fields["battery_v"] = _volts(fields["battery_v"])
+        for name in plan.valve:
+            _read_valve(name, document[name], fields, extra)
+        reported = [name for name in plan.status if document[name] not in _NO_STATUS]
+        if reported or plan.flags:
+            self._read_codes(document, reported, plan.flags, fields, extra)
+        return fields, extra
+
+    def _read_codes(
+        self, document: Mapping[str, Any], reported: list[str], flags: tuple[str, ...], fields: dict[str, Any],
+        extra: dict[str, Any],
+    ) -> None:  # fmt: skip
+        codes = Codes()
+        for name in reported:
+            if not codes.add(name, document[name]):
+                extra[name] = document[name]
+        codes.extend(name for name in flags if document[name] is True)
+        extra.update({name: document[name] for name in flags if document[name] is not True})
+        codes.into(fields)
+
+    def _make_plan(self, names: tuple[str, ...]) -> _Plan:
+        """Work out which field holds what, and remember it."""
+        plan = self._plan(names)
+        if len(names) <= _MOST_NAMES and sum(map(len, names)) <= _LONGEST_NAMES:
+            if len(self._plans) >= _MOST_PLANS:
+                self._plans.clear()
+            self._plans[names] = plan
+        return plan
+
+    def _plan(self, names: tuple[str, ...]) -> _Plan:
+        columns: dict[str, list[tuple[int, str, float]]] = {}
+        kinds: dict[str, list[str]] = {kind: [] for kind in ("plain", "status", "flags", "valve", "beside", "known")}
+        for name in names:
+            column = self._column(name)
+            if column is not None:
+                columns.setdefault(column[0], []).append((column[2], name, column[1]))
+            else:
+                kinds[self._kind(name)].append(name)
+        fills = []
+        for target, fields in columns.items():
+            (_, name, factor), *others = sorted(fields)
+            fills.append((target, name, factor, tuple((other, scale) for _, other, scale in others)))
+        del kinds["known"]
+        loose = any(target == "battery_v" and self._is_loose(name) for target, name, _, _ in fills)
+        return _Plan(tuple(fills), **{kind: tuple(found) for kind, found in kinds.items()}, loose_voltage=loose)
+
+    def _is_loose(self, name: str) -> bool:
+        found = None if name in self._special else measured(name)
+        return found is not None and not found.stated
+
+    def _column(self, name: str) -> tuple[str, float, int] | None:
+        """Return column, factor and rank of a field that is a measurement."""
+        if name in self._special:
+            return *self._special[name], 0
+        if name in self._status or name in self._plain or name == "valve_state":
+            return None
+        found = measured(name)
+        if found is None or (self._stated and not found.stated):
+            return None
+        return self._temperature if found.column == "temperature_c" else found.column, found.factor, found.rank
+
+    def _kind(self, name: str) -> str:
+        for kind, names in (("status", self._status), ("plain", self._plain), ("known", self._known)):
+            if name in names:
+                return kind
+        words = words_of(name)
+        if "valve" in words and words <= _VALVE:
+            return "valve"
+        return "flags" if self._flags and words & _ALARM and not words & _NO_ALARM else "beside"
+
+
+def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], extra: dict[str, Any]) -> object:
+    """Return the value of the first field that has one, in its column's unit; keep the others."""
+    found: object = None
+    for name, factor in choices:
+        value = document[name]
+        if value is None or (isinstance(value, str) and value.strip().lower() in _NULLS):
+            continue
+        if found is None:
+            found = scaled(value, factor)
+        else:
+            extra[name] = value
+    return found
+
+
+def _volts(value: object) -> object:
+    """Return a voltage of a field without a unit: no battery has more than a hundred volts, these are millivolts."""
+    millivolts = isinstance(value, int | float) and not isinstance(value, bool) and value > _MOST_VOLTS
+    return scaled(value, 1e-3) if millivolts else value
+
+
+def _read_valve(name: str, value: object, fields: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Take the state of a valve where it is a word; numbers mean something else with every vendor and are kept."""
+    state = VALVE_WORDS.get(value.strip().lower()) if isinstance(value, str) else None
+    if state is not None and "valve_state" not in fields:
+        fields["valve_state"] = state
+    elif name == "valve_state" and value is not None:
+        fields["valve_state"] = value  # for the check to refuse it
+    elif value is not None:
+        extra[name] = value

@@ -1,0 +1,221 @@
+"""Service data of NB-IoT meters on Huawei's platforms and on CTWing, and the flags of Longi modules.
+
+The envelopes differ, what is inside does not: a device id, and services with their data and the time of the event.
+Names are those of published device models: Huawei's water meter sample
+(https://support.huaweicloud.com/intl/en-us/devg-IoT/iot_02_4015.html), CTWing's "Maituo" model, Suntront's and Longi's.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+import msgspec
+
+from ingest.decoders import Context, shape
+from ingest.decoders.field_reader import VALVE_WORDS
+from ingest.decoders.json_payload import (
+    add_row,
+    check_topic,
+    fields_of,
+    level_after,
+    measuring_time,
+    number,
+    read_json,
+    scaled,
+)
+from ingest.excerpt import excerpt
+from ingest.message import Decoded, Rejection
+from lake.errors import DecodingError
+
+_DEVICE = ("deviceId", "device_id", "imei", "IMEI", "meterCode", "meterNo")
+
+# Measurements: column and factor to its unit.
+_COLUMNS = {
+    **dict.fromkeys(("currentReading", "cumulunt"), ("volume_m3", 1.0)),
+    "currentCellVoltage": ("battery_v", 1e-3),
+    **dict.fromkeys(("temperature", "internalTemperature", "innerTemperature"), ("ambient_temperature_c", 1.0)),
+    "waterTemperature": ("water_temperature_c", 1.0),
+    "snr": ("snr_db", 1.0),
+    "cc": ("coverage_class", 1.0),
+    **dict.fromkeys(("softVersion", "softwareVersion", "firmwareVersion", "softwareVerNum"), ("firmware", 1.0)),
+}
+_SIGNAL = frozenset({"rssi", "signalStrength"})
+_VALVE = frozenset({"valveStatus", "valveState", "valve_state"})
+
+_LONGI = frozenset({"isvalveerr", "reederr", "isbatterybad", "batteryAlarm1", "ismagneticdisturbance",
+                    "isflowexception", "contactException", "arrearsclosevalue", "usenumTz", "isremoteclosevalve",
+                    "balanceAlarm", "signExceptionPro", "pressUpPro", "notUseExceptionPro"})  # fmt: skip
+_LONGI_SIGNS = _LONGI | {"currentCellVoltage", "cumulunt", "isvalveclose"}
+_FLAGS = _LONGI | {"mialarm", "lowBatteryWarning", "networkLeak", "reverseFlow", "emptyPipe", "lowPressure",
+                   "highPressure", "highInnerTemperature", "highTemperature", "lowTemperature", "storageFault",
+                   "flowSensorFault", "temperatureSensorFault", "innerTemperatureSensorFault", "magneticInterference",
+                   "leaking", "flowAbnormal", "nonSamplingCloseValve", "directReadingAbnormal", "overdraft",
+                   "insufficientBalance", "lowWaterPressure", "highWaterPressure"}  # fmt: skip
+_FLAG = re.compile(r"[A-Za-z]{3,60}(Alarm|Fault|Abnormal|Exception|Error)[0-9]?")
+
+# Envelope fields beside the data of a flat message.
+_ENVELOPE = frozenset({"deviceId", "device_id", "eventTime", "event_time", "timestamp"})
+_SMALLEST_CENTIVOLT = 100  # a batteryLevel up to it is in per cent
+
+
+class _Service(NamedTuple):
+    """Data of one service.
+
+    Parameters
+    ----------
+    name : str
+        For error messages.
+    data : object
+        Its fields.
+    time : object
+        When they were measured.
+    """
+
+    name: str
+    data: object
+    time: object
+
+
+class _Reading(NamedTuple):
+    """What was measured at one time: by vocabulary name, what is kept beside it, and fields of Longi modules alone."""
+
+    fields: dict[str, Any]
+    extra: dict[str, Any]
+    longi: set[str]
+
+
+def _recognises(payload: bytes) -> bool:
+    fields = fields_of(payload)
+    if fields.keys() & {"service", "services", "notify_data"}:
+        named = "deviceId" in fields or "device_id" in fields
+        return named or b'"serviceId"' in payload or b'"service_id"' in payload
+    return (fields.keys() >= {"deviceId", "payload", "messageType"}) or len(fields.keys() & _LONGI_SIGNS) > 1
+
+
+@shape("huawei", topics=("$oc/devices/+/sys/properties/report",), recognises=_recognises)
+class HuaweiDecoder:
+    """Decodes service data."""
+
+    def __init__(self) -> None:
+        self._json = msgspec.json.Decoder(dict[str, Any])
+
+    def decode(self, payload: bytes, context: Context) -> Decoded:
+        """Return the readings of a message; see :class:`ingest.decoders.Decoder`."""
+        document = read_json(self._json, payload)
+        meter_id = _meter(document, context)
+        decoded = Decoded(context.topic, context.received_at)
+        readings: dict[int, _Reading] = {}
+        for service in _services(document):
+            try:
+                if not isinstance(service.data, dict):
+                    raise DecodingError("wrong_type", f"the data must be an object, not {excerpt(service.data)}")
+                ts = measuring_time(service.time, context, "eventTime")
+            except DecodingError as error:
+                decoded.rejections.append(Rejection(error.reason, f"{service.name}: {error.detail}", meter_id))
+                continue
+            reading = readings.setdefault(ts, _Reading({}, {}, set()))
+            _read(service.data, reading)
+        for ts, (fields, extra, longi) in _with_values(readings).items():
+            add_row(decoded, context, meter_id, ts, fields, extra, profile="longi" if longi else "ctwing")
+        if not readings and not decoded.rejections:
+            raise DecodingError("no_value", "the message has no services", meter_id=meter_id)
+        return decoded
+
+
+def _with_values(readings: dict[int, _Reading]) -> dict[int, _Reading]:
+    """Return the readings that hold a value; schedules and settings of other times are kept beside the first."""
+    valued = {ts: reading for ts, reading in readings.items() if _has_value(reading)}
+    if not valued:
+        return readings
+    first = next(iter(valued.values()))
+    for ts, reading in readings.items():
+        if ts not in valued:
+            first.extra.update({name: value for name, value in reading.extra.items() if name not in first.extra})
+    return valued
+
+
+def _has_value(reading: _Reading) -> bool:
+    return any(value is not None and value != [] for value in reading.fields.values())
+
+
+def _meter(document: Mapping[str, Any], context: Context) -> str:
+    """Return the meter that payload and topic name."""
+    header = _object(_object(document.get("notify_data")).get("header"))
+    inner = _object(document.get("payload"))
+    found = next(
+        (one[name] for one in (document, header, inner) for name in _DEVICE if one.get(name) is not None), None
+    )
+    named = level_after(context.topic, "devices") if context.topic and context.topic.startswith("$oc/") else None
+    if found is None and named is None:
+        raise DecodingError("no_meter_id", f"none of {', '.join(_DEVICE)} names a device")
+    meter_id = context.meter_id(named if found is None else found)
+    check_topic(named, found, meter_id, context)
+    return meter_id
+
+
+def _object(value: object) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}
+
+
+def _services(document: Mapping[str, Any]) -> Iterator[_Service]:
+    """Yield the services of a message, whatever its envelope."""
+    notified = _object(_object(document.get("notify_data")).get("body"))
+    found = document.get("services", notified.get("services"))
+    listed = found if isinstance(found, list) else [document["service"]] if "service" in document else None
+    if listed is not None:
+        for index, item in enumerate(listed):
+            service = _object(item)
+            name = service.get("serviceId", service.get("service_id", index))
+            data = service.get("data", service.get("properties"))
+            yield _Service(f"service {excerpt(name)}", data, service.get("eventTime", service.get("event_time")))
+        return
+    time = next((document[name] for name in ("eventTime", "event_time", "timestamp") if name in document), None)
+    if isinstance(document.get("payload"), dict):
+        payload = document["payload"]
+        data = payload.get("serviceData", {name: value for name, value in payload.items() if name != "serviceId"})
+        yield _Service("payload", data, time)
+        return
+    yield _Service("message", {name: value for name, value in document.items() if name not in _ENVELOPE}, time)
+
+
+def _read(data: Mapping[str, Any], reading: _Reading) -> None:
+    """Add the measurements and codes of a service to a reading."""
+    fields, extra, longi = reading
+    codes: list[str] = fields.setdefault("error_codes", [])
+    longi.update(_LONGI_SIGNS & data.keys())
+    for name, value in data.items():
+        column = _COLUMNS.get(name)
+        if column is not None:
+            fields[column[0]] = value if column[0] == "firmware" else scaled(value, column[1])
+        elif name in _FLAGS or _FLAG.fullmatch(name):
+            _read_flag(name, value, codes, extra)
+        elif not _read_special(name, number(value), fields):
+            extra[name] = value
+
+
+def _read_flag(name: str, value: object, codes: list[str], extra: dict[str, Any]) -> None:
+    """Take an alarm that is raised by its name; anything but a truth value is kept."""
+    known = number(value.strip() if isinstance(value, str) else value)
+    if known in (1, "true", "TRUE", "True") and name not in codes:
+        codes.append(name)
+    elif known not in (0, None, "", "false", "FALSE", "False"):
+        extra[name] = value
+
+
+def _read_special(name: str, value: object, fields: dict[str, Any]) -> bool:
+    """Take a field whose value says what it is; return whether it was one."""
+    if isinstance(value, bool) and name != "isvalveclose":
+        return False
+    if name == "batteryLevel" and isinstance(value, int | float) and value > _SMALLEST_CENTIVOLT:
+        fields["battery_v"] = value / 100
+    elif name in _SIGNAL and isinstance(value, int | float) and value < 0:
+        fields["rssi_dbm"] = value
+    elif name in _VALVE and isinstance(value, str) and value.lower() in VALVE_WORDS:
+        fields["valve_state"] = VALVE_WORDS[value.lower()]
+    elif name == "isvalveclose" and value in (0, 1):
+        fields["valve_state"] = "closed" if value else "open"
+    else:
+        return False
+    return True

@@ -1,0 +1,296 @@
+"""What the JSON shapes share: reading a payload, telling what it is, and the forms that numbers, codes and ids take."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from functools import lru_cache
+from typing import Any, NamedTuple, NoReturn, TypeVar
+
+import msgspec
+
+from ingest.decoders import Context
+from ingest.excerpt import excerpt
+from ingest.local_time import parse_time
+from ingest.message import Decoded, Rejection, Row
+from ingest.reading import build_row, check_time
+from lake.errors import DecodingError
+
+_T = TypeVar("_T")
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+_NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
+_WHOLE = re.compile(r"\d{1,20}|0[xX][0-9a-fA-F]{1,16}")
+_SEPARATOR = re.compile(r"\s*[,;|/+&\n]\s*")
+_NOT_PLAIN = re.compile(r"\s+")
+
+# Words by which senders say that there is no code.
+NO_CODE = frozenset(
+    {"", "ok", "none", "null", "nil", "no", "-", "--", "n/a", "na", "normal", "false", "no_alarm", "no_alarms",
+     "no_error", "no_errors", "no_type_info", "normal_state"}
+)  # fmt: skip
+
+
+def read_json(decoder: msgspec.json.Decoder[_T], payload: bytes | msgspec.Raw) -> _T:
+    """Return what a payload says.
+
+    Raises
+    ------
+    DecodingError
+        ``not_json``, ``not_finite``, ``wrong_type`` or ``too_deep``.
+    """
+    try:
+        return decoder.decode(payload)
+    except _UNREADABLE as error:
+        _refuse(error, payload)
+
+
+def _refuse(error: Exception, payload: bytes | msgspec.Raw) -> NoReturn:
+    if isinstance(error, RecursionError):
+        raise DecodingError("too_deep", "the JSON is nested too deeply") from None
+    # A validation error is JSON that is right but does not fit: a number that no float holds, or another type.
+    misfit = "not_finite" if "out of range" in str(error) else "wrong_type"
+    reason = misfit if isinstance(error, msgspec.ValidationError) else "not_json"
+    raise DecodingError(reason, f"{error}; begins with {excerpt(bytes(payload))}") from None
+
+
+class Outline(NamedTuple):
+    """The outermost level of a JSON payload.
+
+    Parameters
+    ----------
+    is_array : bool
+        Whether it is an array of objects; `fields` are then those of the first.
+    fields : mapping of str to msgspec.Raw
+        Fields of the object, unread; empty where the payload is none.
+    """
+
+    is_array: bool
+    fields: Mapping[str, msgspec.Raw]
+
+
+_NOTHING = Outline(is_array=False, fields={})
+_FIELDS = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_ITEMS = msgspec.json.Decoder(list[msgspec.Raw])
+
+
+@lru_cache(maxsize=2)  # every shape asks for the outline of the same payload, one for that of a part
+def outline(payload: bytes) -> Outline:
+    """Return the outermost level of a payload; nothing is raised."""
+    try:
+        start = payload[:64].lstrip()[:1]
+        if start == b"{":
+            return Outline(is_array=False, fields=_FIELDS.decode(payload))
+        if start == b"[":
+            items = _ITEMS.decode(payload)
+            return Outline(is_array=True, fields=_FIELDS.decode(items[0]) if items else {})
+    except _UNREADABLE:
+        return _NOTHING
+    return _NOTHING
+
+
+def fields_of(payload: bytes) -> Mapping[str, msgspec.Raw]:
+    """Return the fields of a payload that is one object; nothing is raised."""
+    found = outline(payload)
+    return {} if found.is_array else found.fields
+
+
+def number(value: object) -> object:
+    """Return a number that stands in a string as a number, everything else as it is.
+
+    Examples
+    --------
+    >>> number("12.5"), number("1_000"), number(7)
+    (12.5, '1_000', 7)
+    """
+    if isinstance(value, str) and len(value) <= 64 and _NUMBER.fullmatch(value):
+        return float(value)
+    return value
+
+
+def scaled(value: object, factor: float) -> object:
+    """Return a number times `factor`, also where it stands in a string; everything else as it is.
+
+    Factors below one are divisions, so that 3608 mV are 3.608 V and not the float beside it.
+    """
+    found = number(value)
+    if factor == 1 or isinstance(found, bool) or not isinstance(found, int | float):
+        return found
+    return found / round(1 / factor) if factor < 1 else found * factor
+
+
+def split_codes(text: str) -> list[str]:
+    """Return the codes that a status text names, in their order, each once; words for none left out.
+
+    Examples
+    --------
+    >>> split_codes("DRY BURST"), split_codes("leak, low battery"), split_codes("OK")
+    (['DRY', 'BURST'], ['leak', 'low battery'], [])
+    """
+    parts = _SEPARATOR.split(text.strip()) if text.strip().lower() not in NO_CODE else []
+    found: dict[str, None] = {}
+    for part in parts:
+        # Phrases are kept where something else separates them; words in capitals are codes each.
+        words = part.split() if len(parts) == 1 or part == part.upper() else [part]
+        found.update(dict.fromkeys(word for word in words if not is_no_code(word)))
+    return list(found)
+
+
+def is_no_code(word: str) -> bool:
+    """Tell whether a word says that there is no code."""
+    return _NOT_PLAIN.sub("_", word.strip().lower()) in NO_CODE
+
+
+class Codes:
+    """Collects codes and the status word of one reading, from fields that may hold either."""
+
+    __slots__ = ("codes", "status")
+
+    def __init__(self) -> None:
+        self.codes: list[str] = []
+        self.status: int | None = None
+
+    def add(self, name: str, value: object) -> bool:
+        """Take up the value of the field `name`; return False where it is a second status word.
+
+        A truth value says whether the field's name is a code.
+
+        Raises
+        ------
+        DecodingError
+            ``wrong_type``.
+        """
+        if isinstance(value, bool):
+            self.extend([name] if value else [])
+            return True
+        if isinstance(value, str):
+            text = value.strip()
+            if text.lower() == "true":
+                self.extend([name])
+                return True
+            if not _WHOLE.fullmatch(text):
+                self.extend(split_codes(text))
+                return True
+            value = int(text, 16 if text[1:2] in {"x", "X"} else 10)
+        elif isinstance(value, float) and value.is_integer():
+            value = int(value)
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            self.extend(item for item in value if not is_no_code(item))
+            return True
+        if not isinstance(value, int):
+            raise DecodingError("wrong_type", f"{name} must be a status word or text, not {excerpt(value)}")
+        if self.status is not None and self.status != value:
+            return False
+        self.status = value
+        return True
+
+    def extend(self, codes: Iterable[str]) -> None:
+        """Take up codes that are not there yet."""
+        self.codes += [code for code in codes if code not in self.codes]
+
+    def into(self, fields: dict[str, Any]) -> None:
+        """Add what was found to the fields of a reading."""
+        if self.codes:
+            fields["error_codes"] = self.codes
+        if self.status is not None:
+            fields["status"] = self.status
+
+
+def measuring_time(value: object, context: Context, field: str = "ts") -> int:
+    """Return a checked measuring time [µs since 1970 UTC]; that of receipt where the payload has none.
+
+    Raises
+    ------
+    DecodingError
+        ``no_time``, ``bad_time``, ``no_time_zone``, ``time_too_early`` or ``time_in_future``.
+    """
+    if value is None or value == "":
+        if context.received_at is None:
+            raise DecodingError("no_time", f"there is no {field}, and it is not known when the message was received")
+        return context.received_at
+    ts = parse_time(value, field)
+    check_time(ts, context.received_at, context.now, field)
+    return ts
+
+
+class OfMeter:
+    """Names the meter in errors that do not, so that what was quarantined can be found by it."""
+
+    __slots__ = ("_meter_id",)
+
+    def __init__(self, meter_id: str) -> None:
+        self._meter_id = meter_id
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
+        if isinstance(error, DecodingError) and error.meter_id is None:
+            error.meter_id = self._meter_id
+
+
+def check_topic(named: str | None, found: object, meter_id: str, context: Context) -> None:
+    """Check that the device which a topic names, where it names one, is the one that the payload `found`.
+
+    Raises
+    ------
+    DecodingError
+        ``meter_id_mismatch``.
+    """
+    if named is None or found is None or named == found or context.aliases.get(named.lower(), named) == meter_id:
+        return
+    raise DecodingError(
+        "meter_id_mismatch", f"the topic names {excerpt(named)}, the payload {excerpt(found)}", meter_id=meter_id
+    )
+
+
+def level_after(topic: str | None, word: str) -> str | None:
+    """Return the level after the level `word` of a topic, None where there is none.
+
+    Examples
+    --------
+    >>> level_after("v3/app@tenant/devices/dev1/up", "devices")
+    'dev1'
+    """
+    levels = topic.split("/") if topic else []
+    return levels[levels.index(word) + 1] if word in levels[:-1] else None
+
+
+def named_device(name: object, context: Context, levels: str = "") -> str:
+    """Return the meter of a device that has a name rather than an id: an alias, else the name without spaces.
+
+    Parameters
+    ----------
+    name : object
+        Spaces become ``_``; whatever else no meter id may have is refused.
+    context : Context
+        Knows the aliases.
+    levels : str
+        Takes the place of ``/`` where a name may have several levels.
+
+    Raises
+    ------
+    DecodingError
+        ``bad_meter_id``.
+    """
+    if not isinstance(name, str):
+        return context.meter_id(name)
+    alias = context.aliases.get(name.lower())
+    if alias is not None:
+        return alias
+    return context.meter_id(name.replace(" ", "_").replace("/", levels or "/"))
+
+
+def add_row(
+    decoded: Decoded, context: Context, meter_id: str, ts: int, fields: Mapping[str, Any], extra: Mapping[str, Any], *,
+    profile: str | None = None, invalid: Iterable[str] = (), where: str = "",
+) -> Row | None:  # fmt: skip
+    """Add a reading to what a message holds, or why it cannot be taken; return the reading."""
+    try:
+        row = build_row(
+            fields, meter_id=meter_id, ts=ts, source=context.source, extra=extra, profile=profile, invalid=list(invalid)
+        )
+    except DecodingError as error:
+        decoded.rejections.append(Rejection(error.reason, where + error.detail, meter_id))
+        return None
+    decoded.rows.append(row)
+    return row

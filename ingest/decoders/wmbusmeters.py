@@ -1,0 +1,126 @@
+"""The JSON of wmbusmeters, which reads wireless and wired M-Bus meters of some 120 makes.
+
+Field names are put together from a quantity and a unit, and mean the same for all meters; which meter it is says
+``meter`` or, in newer versions, ``driver``. Fields of the past (``target_m3``, ``consumption_at_set_date_m3`` …) and of
+extremes (``max_flow_m3h``) are kept beside the reading. Facts about drivers, fields and status words are from the
+project's driver descriptions (https://github.com/wmbusmeters/wmbusmeters, drivers/src).
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Any
+
+import msgspec
+
+from ingest.decoders import Context, shape
+from ingest.decoders.field_reader import FieldReader
+from ingest.decoders.json_payload import OfMeter, add_row, check_topic, fields_of, measuring_time, read_json
+from ingest.excerpt import excerpt
+from ingest.message import Decoded
+from lake.errors import DecodingError
+
+# Drivers of water meters whose status words are their vendor's own; all others give those of EN 13757.
+_PROFILES = {
+    "kamstrup": ("kamwater", "multical21", "flowiq2100", "flowiq2200", "flowiq3100", "flowiq3200"),
+    "iperl": ("iperl",),
+    "axioma": ("q400", "axioma", "qalcosonicw1"),
+    "izar": ("izar", "izarv2"),
+    "aquastream": ("aquastream",),
+    "apator": ("apator08", "apator082", "apator162", "apator172", "apatorna1", "aptmbusna", "op041a", "ultrimis"),
+    "minomess": ("minomess", "zenner0b"),
+    "hydrodigit": ("hydrodigit",),
+}
+PROFILE_OF = {driver: profile for profile, drivers in _PROFILES.items() for driver in drivers}
+
+# Other drivers of water meters: what they read is water, though some modules call their medium otherwise.
+_WATER = frozenset(
+    {"aventieswm", "brunatawm", "dme173", "dme_07", "emerlin868", "ev200", "evo868", "fiowater", "gwfwater", "hydrus",
+     "hydrus_r4", "istawater", "itron", "iwmtx5", "izar_rcig4", "izar_rzig4", "kadenwater", "lse_07_17", "maddalena",
+     "mkradio3", "mkradio3a", "mkradio4", "mkradio4a", "picoflux", "qwater", "rfmtx1", "supercom587", "topaseskr",
+     "waterstarm", "watertech", "weh_07"}
+) | PROFILE_OF.keys()  # fmt: skip
+
+# Media of EN 13757-3 that are not water, by their beginnings.
+_OTHER_MEDIA = ("heat", "cool", "electric", "gas", "oil", "steam", "compressed", "smoke", "room sensor", "energy",
+                "pressure", "breaker", "garbage", "a/d")  # fmt: skip
+
+# Fields with what the meter reports now. Status words of the past have names of their own, which are not here.
+_STATUS = frozenset(
+    {"status", "current_status", "status_flags", "meter_status", "error_flags", "errors", "error", "error_code",
+     "error_codes", "alarm", "alarms", "current_alarms", "active_alarms", "alarm_status", "alarm_flags", "info_codes",
+     "warnings", "fraud_type"}
+)  # fmt: skip
+
+# Temperatures that stand for none: 127 and −128 are a full signed byte, −100 °C comes from meters without a sensor.
+_NO_TEMPERATURE = (127, -128, -100)
+_TEMPERATURES = ("water_temperature_c", "ambient_temperature_c")
+
+_SERIAL = re.compile(r"[0-9a-fA-F]{8}")
+
+
+_KNOWN = frozenset({"id", "timestamp"})
+_READER = FieldReader(status=_STATUS, known=_KNOWN, stated=True, temperature="water_temperature_c", flags=False)
+# This driver's error_flags is only there for older programs, and newer versions fill it where there is no error.
+_REPEATING = "aventieswm"
+_REPEATING_READER = FieldReader(
+    status={"status"}, known=_KNOWN, stated=True, temperature="water_temperature_c", flags=False
+)
+
+
+@lru_cache(maxsize=1_000)
+def _refusal(media: str, driver: str) -> str | None:
+    """Return why a meter is none of water, None where it is one."""
+    medium = media.lower()
+    if driver in _WATER or "water" in medium or not medium.startswith(_OTHER_MEDIA):
+        return None
+    return f"media {excerpt(media)} of driver {excerpt(driver)}: no water meter, so its volume is not water's"
+
+
+def _recognises(payload: bytes) -> bool:
+    fields = fields_of(payload)
+    return fields.keys() >= {"id", "media", "timestamp"} and ("meter" in fields or "driver" in fields)
+
+
+@shape("wmbusmeters", topics=("wmbusmeters/+",), recognises=_recognises)
+class WmbusmetersDecoder:
+    """Decodes what wmbusmeters publishes."""
+
+    def __init__(self) -> None:
+        self._json = msgspec.json.Decoder(dict[str, Any])
+
+    def decode(self, payload: bytes, context: Context) -> Decoded:
+        """Return the reading of a telegram; see :class:`ingest.decoders.Decoder`."""
+        document = read_json(self._json, payload)
+        meter_id = _meter(document, context)
+        driver, media = document.get("driver", document.get("meter")), document.get("media")
+        refusal = _refusal(media, driver if isinstance(driver, str) else "") if isinstance(media, str) else None
+        if refusal is not None:
+            raise DecodingError("wrong_value", refusal, meter_id=meter_id)
+        with OfMeter(meter_id):
+            ts = measuring_time(document.get("timestamp"), context, "timestamp")
+            repeats = driver == _REPEATING and "status" in document
+            fields, extra = (_REPEATING_READER if repeats else _READER).read(document)
+        decoded = Decoded(context.topic, context.received_at)
+        profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
+        invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]
+        add_row(decoded, context, meter_id, ts, fields, extra, profile=profile, invalid=invalid)
+        return decoded
+
+
+def _meter(document: dict[str, Any], context: Context) -> str:
+    """Return the meter that payload and topic name; the topic's last level may be its name or its id."""
+    device = document.get("id")
+    if device is None:
+        raise DecodingError("no_meter_id", "the payload has no id")
+    meter_id = context.meter_id(device)
+    level = context.topic.rsplit("/", 1)[-1] if context.topic else ""
+    # What is neither a serial number nor an alias is a name, of the meter or of whatever collects them.
+    if (
+        level != device
+        and level != document.get("name")
+        and (_SERIAL.fullmatch(level) or level.lower() in context.aliases)
+    ):
+        check_topic(level, device, meter_id, context)
+    return meter_id
