@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 import msgspec
@@ -137,21 +138,22 @@ class Extra:
     """
 
     def __init__(self, texts: pl.Series, names: Collection[str]) -> None:
-        self._length = len(texts)
         self._columns: dict[str, pl.Series] = {}
-        if not names or texts.null_count() == self._length:
+        if not names or texts.null_count() == len(texts):
             return
-        paths = {name: name.split(".") for name in names}
-        holding = texts.str.contains_any([path[-1] for path in paths.values()]).fill_null(value=False)
-        rows = holding.arg_true().to_list()
-        decoded = [_object(text) for text in texts.filter(holding)]
-        for name, path in paths.items():
-            found = [(row, text) for row, fields in zip(rows, decoded, strict=True) if (text := _at(fields, path))]
-            if found:
-                column: list[str | None] = [None] * self._length
-                for row, text in found:
-                    column[row] = text
-                self._columns[name] = pl.Series(name, column, pl.String)
+        paths = [(name, name.split(".")) for name in names if "." in name]
+        wanted = frozenset(names)
+        holding = texts.str.contains_any([name.rpartition(".")[2] for name in names]).fill_null(value=False)
+        columns: defaultdict[str, list[str | None]] = defaultdict(lambda: [None] * len(texts))
+        for row, text in zip(holding.arg_true().to_list(), texts.filter(holding).to_list(), strict=True):
+            fields = _object(text)
+            found = [(name, fields[name]) for name in fields if name in wanted]
+            found += [(name, _at(fields, path)) for name, path in paths if path[0] in fields]
+            for name, value in found:
+                told = _scalar(value)
+                if told is not None:
+                    columns[name][row] = told
+        self._columns = {name: pl.Series(name, column, pl.String) for name, column in columns.items()}
 
     def text(self, names: Sequence[str]) -> pl.Series | None:
         """Return the first of `names` that holds something in each row, None where none does in any."""
@@ -172,20 +174,24 @@ def _object(text: str) -> Mapping[str, object]:
     return found if isinstance(found, dict) else {}
 
 
-def _at(fields: object, path: Sequence[str]) -> str | None:
-    """Return the scalar at a path as a text, None where there is none; a name may hold dots itself."""
-    whole = ".".join(path)
-    if isinstance(fields, dict) and whole in fields:
-        path = [whole]
+def _at(fields: object, path: Sequence[str]) -> object:
+    """Return what stands at a path, None where nothing does."""
     for name in path:
         fields = fields.get(name) if isinstance(fields, dict) else None
-    if isinstance(fields, bool):
-        return str(fields).lower()
-    if isinstance(fields, int):
-        return str(fields) if abs(fields) < 2**64 else None
-    if isinstance(fields, float):
-        return str(int(fields)) if fields.is_integer() and abs(fields) < 2**63 else repr(fields)
-    return _folded(fields)[:_LONGEST] or None if isinstance(fields, str) else None
+    return fields
+
+
+def _scalar(value: object) -> str | None:
+    """Return a value as it is compared with the words of a profile, None where it is no single value."""
+    if isinstance(value, str):
+        return _folded(value)[:_LONGEST] or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int):
+        return str(value) if abs(value) < 2**64 else None
+    if isinstance(value, float):
+        return str(int(value)) if value.is_integer() and abs(value) < 2**63 else repr(value)
+    return None
 
 
 def _folded(text: str) -> str:

@@ -57,14 +57,13 @@ class VendorProfile:
         self, definition: ProfileFile, fallback: VendorProfile | None = None, *, file: str | None = None
     ) -> None:
         known = fallback if definition.falls_back else None
-        inherited = known._words if known is not None else None  # noqa: SLF001 - of its own class
-        wrong = [each for each in problems(definition, inherited) if each.level == "error"]
+        wrong = [each for each in self.all_problems(definition, fallback) if each.level == "error"]
         if wrong:
             raise SettingsError(wrong[0].text, key=f"{definition.id}.{wrong[0].key}", file=file)
         self.definition = definition
         self.file = file
         self._fallback = known
-        self._words: Words = Words(definition, inherited)
+        self._words: Words = Words(definition, known._words if known is not None else None)  # noqa: SLF001 - of its own class
         self._status = StatusWord(definition, self._words)
         self._own_normaliser: Normaliser | None = None
 
@@ -98,10 +97,11 @@ class VendorProfile:
         """Whether nothing of its meters can be read without a key."""
         return self.definition.encrypted
 
-    @property
-    def problems(self) -> list[Problem]:
-        """What somebody should look at in its file; errors it has none."""
-        return problems(self.definition, self._fallback._words if self._fallback is not None else None)  # noqa: SLF001
+    @staticmethod
+    def all_problems(definition: ProfileFile, fallback: VendorProfile | None = None) -> list[Problem]:
+        """Return all that is wrong with a data file; one with errors makes no profile."""
+        known = fallback if definition.falls_back else None
+        return problems(definition, known._words if known is not None else None)  # noqa: SLF001 - of its own class
 
     @property
     def normalises(self) -> bool:

@@ -25,6 +25,7 @@ from metriage.options import (
     reporting,
     with_evidence,
 )
+from metriage.profile_commands import profiles
 from metriage.site import Site, open_site
 from metriage.ticket_commands import tickets
 
@@ -38,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
+app.add_typer(profiles, name="profile")
 app.add_typer(tickets, name="tickets")
 
 

@@ -32,7 +32,9 @@ from metriage.definitions import (
     toml_value,
     words,
 )
+from metriage.definitions import markdown_table as _table
 from metriage.labels import FAULTS_ZH, cause_name
+from metriage.profile_reference import profiles_page
 from metriage.settings import Settings
 
 _NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
@@ -232,18 +234,12 @@ def _settings_of(rule: Rule) -> Any:
     return kind
 
 
-def _table(names: list[str], rows: list[list[str]]) -> list[str]:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(names), "|" + "---|" * len(names), *(line(row) for row in rows)]
-
-
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "glossary.md": glossary_page,
     "rules.md": rules_page,
+    "profiles.md": profiles_page,
 }
 
 
