@@ -163,10 +163,13 @@ class StatusWord:
                 yield told(f"status:{value:#x}", self._senses[id(entry)])
         yield from (told(f"status:{bit:#x}", None) for bit in _single_bits(word & ~self._covered))
 
-    def sense(self, value: int) -> Sense | None:
-        """Return what a value of one of the masks stands for."""
-        found = (values[value] for values in self.fields.values() if value in values)
-        return next((self._senses[id(entry)] for entry in found), None)
+    def sense(self, code: str) -> Sense | None:
+        """Return what a code of :meth:`translate` stands for, None where nobody knows."""
+        for values in self.fields.values():
+            for value, entry in values.items():
+                if code == f"status:{value:#x}":
+                    return self._senses[id(entry)]
+        return None
 
     def valve_states(self) -> Iterator[tuple[int, Mapping[int, str]]]:
         """Yield each mask that tells of the valve, with what its values mean."""

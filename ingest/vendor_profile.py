@@ -126,10 +126,7 @@ class VendorProfile:
 
     def meaning(self, code: str, language: str = "en") -> str | None:
         """Return what a code of :meth:`translate` means, None where the profile does not know."""
-        if code.startswith("status:"):
-            sense = self._status.sense(int(code.removeprefix("status:"), 16))
-        else:
-            sense = self._words.sense(code)
+        sense = self._status.sense(code) or self._words.sense(code)
         if sense is None:
             return None
         return sense.meaning_zh or sense.meaning if language == "zh" else sense.meaning

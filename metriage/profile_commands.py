@@ -9,6 +9,7 @@ import typer
 
 from metriage.labels import printable
 from metriage.options import Dir, Json, emit, reporting
+from metriage.site import open_site
 
 if TYPE_CHECKING:
     from metriage.profile_checking import FileReport
@@ -30,7 +31,7 @@ def check(
     """Look for wrong keys, overlaps and ties in vendor profiles, and run their cases."""
     from metriage.profile_checking import check_files  # noqa: PLC0415 - keeps the daemon small
 
-    reports = check_files(files or [], folder)
+    reports = check_files(files or [], folder if files else open_site(folder).folder)
     is_right = all(report.is_right for report in reports)
     if as_json:
         emit({"ok": is_right, "profiles": [_document(report) for report in reports]})

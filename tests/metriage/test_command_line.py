@@ -29,6 +29,7 @@ COMMANDS = [
     "doctor",
     "ingest",
     "init",
+    "profile check",
     "status",
     "tickets close",
     "tickets explain",
