@@ -179,6 +179,7 @@ ERROR_CODE = _columns(
     Column("family", "string", "fault or condition it belongs to, or unknown"),
     Column("severity", "int64", "1 worst … 4 mildest", "", 1, 4),
     Column("meaning", "string", "what the vendor profile says it means"),
+    Column("sticky", "bool", "whether it stays set after its cause is gone, until the meter is reset"),
     Column("profile_id", "string", "vendor profile that translated it"),
     Column("profile_version", "int64", "version of that profile"),
     Column("event_date", "date", "UTC date of ts; the partition"),

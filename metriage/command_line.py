@@ -25,6 +25,7 @@ from metriage.options import (
     reporting,
     with_evidence,
 )
+from metriage.profile_commands import profiles
 from metriage.registry_commands import registry
 from metriage.site import Site, open_site
 from metriage.ticket_commands import tickets
@@ -40,6 +41,7 @@ app = typer.Typer(
 )
 
 app.add_typer(registry, name="registry")
+app.add_typer(profiles, name="profile")
 app.add_typer(tickets, name="tickets")
 
 

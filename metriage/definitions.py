@@ -105,6 +105,15 @@ def toml_value(value: Any) -> str:
     return json.dumps(str(value), ensure_ascii=False)
 
 
+def markdown_table(names: list[str], rows: list[list[str]]) -> list[str]:
+    """Return the lines of a table in Markdown."""
+
+    def line(cells: list[str]) -> str:
+        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+    return [line(names), "|" + "---|" * len(names), *(line(row) for row in rows)]
+
+
 def _metas(kind: Any) -> list[msgspec.Meta]:
     if get_origin(kind) is not Annotated:
         return []

@@ -32,7 +32,9 @@ from metriage.definitions import (
     toml_value,
     words,
 )
+from metriage.definitions import markdown_table as _table
 from metriage.labels import FAULTS_ZH, cause_name
+from metriage.profile_reference import profiles_page
 from metriage.registry_file import NOTHING, documented
 from metriage.settings import Settings
 
@@ -257,13 +259,6 @@ def _settings_of(rule: Rule) -> Any:
     return kind
 
 
-def _table(names: list[str], rows: list[list[str]]) -> list[str]:
-    def line(cells: list[str]) -> str:
-        return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-    return [line(names), "|" + "---|" * len(names), *(line(row) for row in rows)]
-
-
 def registry_page() -> str:
     """Return ``docs/registry.md``: columns of the registry, the headers of files and the words of cells."""
     nothing = " ".join(f"`{text}`" for text in NOTHING if text)
@@ -282,6 +277,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "glossary.md": glossary_page,
     "rules.md": rules_page,
     "registry.md": registry_page,
+    "profiles.md": profiles_page,
 }
 
 

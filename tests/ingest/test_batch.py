@@ -140,7 +140,9 @@ def test_error_codes_of_readings() -> None:
     assert [("Leak", "leak", 3), ("X", "unknown", 4), ("status:0x4", "unknown", 4)] == [
         (row["code"], row["family"], row["severity"]) for row in rows
     ]
-    assert {("generic", 1, 1)} == {(row["profile_id"], row["profile_version"], row["position"]) for row in rows}
+    assert {("generic", 2, 1, False)} == {
+        (row["profile_id"], row["profile_version"], row["position"], row["sticky"]) for row in rows
+    }
 
 
 def test_outcome_of_a_message_is_its_worst() -> None:

@@ -31,6 +31,7 @@ COMMANDS = [
     "init",
     "registry import",
     "registry list",
+    "profile check",
     "status",
     "tickets close",
     "tickets explain",
