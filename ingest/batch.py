@@ -264,23 +264,25 @@ def newest_registers(readings: pl.DataFrame) -> list[Register]:
     return rows.rows()
 
 
-def error_code_rows(readings: pl.DataFrame, profile_of: Callable[[str], VendorProfile]) -> list[dict[str, object]]:
+def error_code_rows(
+    readings: pl.DataFrame, profile_of: Callable[[str | None], VendorProfile]
+) -> list[dict[str, object]]:
     """Return rows of the table ``error_codes``, with ``position``, for the codes that `readings` carry.
 
     Parameters
     ----------
     readings : polars.DataFrame
-        Stored readings with ``position``.
+        Stored readings with ``position`` and ``profile``.
     profile_of : callable
-        Vendor profile of a meter id.
+        Vendor profile of an id.
     """
     carrying = readings.filter(
         pl.col("error_codes").list.len().fill_null(0).gt(0) | pl.col("status").fill_null(0).ne(0)
     )
     rows: list[dict[str, object]] = []
-    columns = ["meter_id", "ts", "received_at", "source", "status", "error_codes", "event_date", "position"]
+    columns = ["meter_id", "ts", "received_at", "source", "status", "error_codes", "event_date", "position", "profile"]
     for reading in carrying.select(columns).iter_rows(named=True):
-        profile = profile_of(reading["meter_id"])
+        profile = profile_of(reading.pop("profile"))
         codes = reading.pop("error_codes") or []
         rows.extend(
             reading | translation._asdict() | {"profile_id": profile.id, "profile_version": profile.version}

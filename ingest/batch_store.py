@@ -26,7 +26,7 @@ from deltalake.transaction import AddAction
 from ingest.account import Plan, Tally
 from ingest.batch import Batch, Register, count_outcomes, error_code_rows, flag, newest_registers
 from ingest.duplicates import DuplicateIndex
-from ingest.vendor_profile import VendorProfile, shipped_profile
+from ingest.vendor_profile import VendorProfile
 from lake.errors import LakeError, VersionConflictError
 from lake.failpoints import reach
 from lake.schemas import ERROR_CODES, QUARANTINE, READINGS, TableSchema
@@ -198,8 +198,17 @@ class BatchStore:
         newer = pl.col("known").is_null() | (pl.col("ts").cast(pl.Int64) > pl.col("known"))
         return newest_registers(joined.filter(newer))
 
-    def store_codes(self, batch: Batch, plan: Plan) -> None:
+    def store_codes(self, batch: Batch, plan: Plan, profile_of: Callable[[str | None], VendorProfile]) -> None:
         """Commit the error codes of the readings of `batch` that are no duplicates.
+
+        Parameters
+        ----------
+        batch : Batch
+            Whose readings are in the lake.
+        plan : Plan
+            What was decided of it.
+        profile_of : callable
+            Vendor profile of an id.
 
         Raises
         ------
@@ -212,9 +221,7 @@ class BatchStore:
             stored = stored.filter(~duplicates.head(stored.height))
         else:  # the codecs of the site were changed between a crash and its recovery
             log.warning("batch decodes to more readings than before", first=plan.first, last=plan.last)
-        rows = pl.DataFrame(
-            error_code_rows(stored, self._profile_of), schema={**ERROR_CODES.polars, "position": pl.Int64()}
-        )
+        rows = pl.DataFrame(error_code_rows(stored, profile_of), schema={**ERROR_CODES.polars, "position": pl.Int64()})
         self.append(ERROR_CODES, rows.drop("position"), batch)
 
     def append(self, table: TableSchema, rows: pl.DataFrame, batch: Batch, application: str | None = None) -> None:
@@ -233,9 +240,6 @@ class BatchStore:
             return
         self._lake.append(table, rows, positions=[Position(application, batch.last)], metadata=_metadata(batch))
         reach("writer.between_tables")
-
-    def _profile_of(self, _meter_id: str) -> VendorProfile:
-        return shipped_profile("generic")
 
 
 def decided_duplicates(plan: Plan) -> pl.Series:

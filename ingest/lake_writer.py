@@ -24,12 +24,13 @@ from ingest.account import Plan, State
 from ingest.batch import Batch
 from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.collecting import Collector
+from ingest.dialects import Dialects, SiteDialects
 from ingest.gap import Gap
 from ingest.local_time import LocalClock
-from ingest.meters import load_meters
+from ingest.meters import NO_METERS, load_meters
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
-from lake.errors import LakeError, SpoolError
+from lake.errors import LakeError, SettingsError, SiteFolderError, SpoolError
 from lake.failpoints import reach
 from lake.schemas import GAPS, QUARANTINE, TABLES, TIME
 from lake.storage import check_conditional_put, open_storage
@@ -69,7 +70,9 @@ class LakeWriter:
         self._opened: _Opened | None = None
         self._moment = 0  # at which the batch was decoded
         self._lake = Lake(open_storage(settings.lake, site))
-        self._meters = load_meters(settings)
+        self._meters = NO_METERS
+        self._meters_failed = ""
+        self._dialects = SiteDialects(site)
         self._checked = False
         self._gap = 0  # number of the last gap of the spool that is in the lake
         self._spool = Spool(site / "spool")
@@ -147,6 +150,7 @@ class LakeWriter:
 
     def _open(self) -> _Opened:
         """Return the next batch, still empty."""
+        self._look_at_meters()
         after = self._state.position()
         begun, done = self._store.begun(after)
         collector = Collector(
@@ -188,10 +192,12 @@ class LakeWriter:
             builder.first = after + 1  # acknowledged, and all of them gone
             builder.last = received if begun is None else begun.last
         batch = builder.build()
+        dialects = self._dialects.now(self._meters.makes)
+        batch.readings = dialects.apply(batch.readings)
         ahead = self._decode_ahead(opened.collector, batch.last) if received > batch.last else None
         try:
             plan = begun if begun is not None and done else self._store.store(batch, builder.tally, after, self._moment)
-            self._finish(batch, plan, after)
+            self._finish(batch, plan, after, dialects)
             reach("writer.tables_done")
             collector = opened.collector
             registers = self._store.newer_registers(batch)
@@ -206,6 +212,7 @@ class LakeWriter:
 
     def _decode_ahead(self, collector: Collector, after: int) -> Future[_Opened | None]:
         """Decode the next batch in a thread while this one is stored: neither needs the interpreter for long."""
+        self._look_at_meters()
         clock = LocalClock(copy.deepcopy(collector.clock.state))
         memory = copy.deepcopy(collector.memory)
         if self._ahead_spool is None:
@@ -225,6 +232,16 @@ class LakeWriter:
 
         return self._ahead.submit(decode)
 
+    def _look_at_meters(self) -> None:
+        """Take up what the registry and the file of keys say now; where they cannot be read, what they said before."""
+        try:
+            self._meters = load_meters(self._settings, self._meters)
+            self._meters_failed = ""
+        except (SettingsError, SiteFolderError, LakeError) as error:
+            if str(error) != self._meters_failed:
+                self._meters_failed = str(error)
+                log.error("registry or keys cannot be read, they stay as they were", error=str(error))  # noqa: TRY400
+
     def _check(self) -> None:
         """Check the lake once, before anything is written to it."""
         if self._checked:
@@ -235,7 +252,7 @@ class LakeWriter:
             check_conditional_put(self._lake.storage)
         self._checked = True
 
-    def _finish(self, batch: Batch, plan: Plan, after: int) -> None:
+    def _finish(self, batch: Batch, plan: Plan, after: int, dialects: Dialects) -> None:
         """Bring what else belongs to a batch into the lake, once its readings are there."""
         reach("writer.between_tables")
         missing = batch.last - after - batch.messages
@@ -243,7 +260,7 @@ class LakeWriter:
             rows = _gap_rows([self._loss(batch, missing)])
             self._store.append(GAPS, rows, batch, application=f"{self._name}/spool_lost")
         self._store.append(QUARANTINE, quarantine_rows(batch, plan, self._name), batch)
-        self._store.store_codes(batch, plan)
+        self._store.store_codes(batch, plan, dialects.profile)
 
     def _loss(self, batch: Batch, missing: int) -> Gap:
         """Return the gap of acknowledged messages that are no longer in the spool."""

@@ -29,10 +29,12 @@ from ingest.account import Plan, ReplayOf, State, Tally
 from ingest.batch import Batch, BatchBuilder, Register
 from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.decoding import MessageDecoder
+from ingest.dialects import Dialects
 from ingest.local_time import LocalClock, microseconds
 from ingest.message import Channel, Decoded, RawMessage
 from ingest.meters import load_meters
 from ingest.settings import WriterSettings
+from ingest.vendor_profile import load_profiles
 from lake.errors import LakeError
 from lake.failpoints import reach
 from lake.row_changes import change_rows
@@ -137,6 +139,7 @@ class Replay:
         self._now = now or (lambda: time.time_ns() // 1000)
         site = Path(settings.site)
         self._meters = load_meters(settings)
+        self._dialects = Dialects(load_profiles(site), self._meters.makes)
         self._lake = Lake(open_storage(settings.lake, site))
         self._state = State(site / "spool")
         self._writer = self._state.writer_id()
@@ -241,6 +244,7 @@ class Replay:
         decoder = MessageDecoder(
             self._settings.codecs, self._settings.ingest.max_message_bytes, LocalClock(), lambda: moment,
             keys=self._meters.keys, aliases=self._meters.aliases, memory=copy.deepcopy(self._state.memory()),
+            timezone=self._settings.timezone, encrypted=self._meters.encrypted,
         )  # fmt: skip
         for message in messages:
             yield message, decoder.decode(_raw(message, 0, how))
@@ -251,12 +255,13 @@ class Replay:
         for place, (message, decoded) in enumerate(self._decoded(messages, moment, how), start=1):
             builder.add(_raw(message, after + place, how), decoded)
         batch = builder.build()
+        batch.readings = self._dialects.apply(batch.readings)
         batch.replay = how
         self._before = list(messages)
         plan, stored = self._store.begun(after)
         if plan is None or not stored:
             plan = self._store.store(batch, Tally(), after, moment)
-        self._store.store_codes(batch, plan)
+        self._store.store_codes(batch, plan, self._dialects.profile)
         reach("replay.stored")
         if self._state.replayed() < batch.last:
             self._state.account_replay(batch.last, plan.tally, self._store.newer_registers(batch))

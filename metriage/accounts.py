@@ -19,6 +19,7 @@ from ingest.account import OUTCOMES, State, Tally
 from ingest.decoding import MessageDecoder
 from ingest.local_time import LocalClock
 from ingest.message import RawMessage
+from ingest.meters import Meters, load_meters
 from ingest.spool import FILE as SPOOL
 from ingest.spool import Spool
 from lake.errors import LakeError, SettingsError, SpoolError
@@ -144,6 +145,16 @@ class _Ledger:
                 return 0, Tally()
             raise
 
+    def memory(self) -> dict[str, Any]:
+        """Return what decoders noted up to there."""
+        state = self._open()
+        try:
+            return {} if state is None else state.memory()
+        except SpoolError as error:
+            if "no such table" in str(error):
+                return {}
+            raise
+
     def position(self) -> int:
         """Return how far the lake is."""
         return self.tally()[0]
@@ -190,14 +201,22 @@ class _ReadingCounter:
         # The clock tells when a reading was, never how many there are: it may begin without a past.
         clock = LocalClock({})
         now: Callable[[], int] = lambda: time.time_ns() // 1000  # noqa: E731
+        meters = self._meters
         return MessageDecoder(
-            settings.codecs, settings.ingest.max_message_bytes, clock, now, timezone=settings.timezone
-        )
+            settings.codecs, settings.ingest.max_message_bytes, clock, now, keys=meters.keys, aliases=meters.aliases,
+            memory=self._ledger.memory(), timezone=settings.timezone, encrypted=meters.encrypted,
+        )  # fmt: skip
+
+    @cached_property
+    def _meters(self) -> Meters:
+        return load_meters(self._site.writer_settings)
 
     @cached_property
     def _decoder_id(self) -> str:
         settings = self._site.writer_settings
-        known = msgspec.json.encode([__version__, settings.codecs, settings.ingest.max_message_bytes])
+        known = msgspec.json.encode(
+            [__version__, settings.codecs, settings.ingest.max_message_bytes, settings.timezone, self._meters.stamp]
+        )
         return hashlib.sha256(known).hexdigest()
 
     def until(self, last: int) -> int:

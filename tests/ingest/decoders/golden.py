@@ -2,10 +2,10 @@
 
 A case holds ``about``, ``payload`` (an object, or the text itself) or ``hex`` (its bytes), optionally ``topic`` (null:
 none), ``codec`` (a codec's settings), ``keys`` (hexadecimal, by meter), ``aliases``, ``encrypted`` (meters),
-``timezone`` (of the site), ``received_at`` (null: the message must tell) and ``messages`` (further ones, decoded before
-it, each with its own payload and topic), and what must come out: ``readings`` and ``rejections`` (reason and meter).
-The folder names the shape. ``python -m tests.ingest.decoders.golden`` writes these two anew; read the difference before
-keeping it.
+``timezone`` (of the site), ``recognised`` (false: neither topic nor content show its shape), ``received_at`` (null: the
+message must tell) and ``messages`` (further ones, decoded before it, each with its own payload and topic), and what
+must come out: ``readings`` and ``rejections`` (reason and meter). The folder names the shape. ``python -m
+tests.ingest.decoders.golden`` writes these two anew; read the difference before keeping it.
 """
 
 from __future__ import annotations

@@ -41,10 +41,10 @@ def test_recognition_of_golden_case(file: Path) -> None:
 @pytest.mark.parametrize("name", sorted({file.parent.name for file in GOLDEN} - {"native"}))
 def test_recognition_by_topic_or_content(name: str) -> None:
     """Every shape has a case that its topic or its content shows."""
-    plain = json.loads((CASES / name / "plain.json").read_text(encoding="utf-8"))
     decoder = MessageDecoder({}, 4_000_000, LocalClock(), now)
+    found = [json.loads(file.read_text(encoding="utf-8")) for file in GOLDEN if file.parent.name == name]
 
-    assert name == decoder._recognised(topic_of(plain), payload_of(plain))
+    assert name in {decoder._recognised(topic_of(case), payload_of(case)) for case in found}
 
 
 @pytest.mark.parametrize("name", ["wmbusmeters", "chirpstack", "ttn", "huawei", "tuya", "zigbee2mqtt", "thingsboard"])
