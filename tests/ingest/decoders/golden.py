@@ -3,7 +3,8 @@
 A case holds ``about``, ``payload`` (an object, or the text itself) or ``hex`` (its bytes), optionally ``topic`` (null:
 none), ``codec`` (a codec's settings), ``keys`` (hexadecimal, by meter), ``aliases``, ``encrypted`` (meters),
 ``timezone`` (of the site), ``received_at`` (null: the message must tell) and ``messages`` (further ones, decoded before
-it, each with its own payload and topic), and what must come out: ``readings`` and ``rejections`` (reason and meter).
+it, each with its own payload and topic), ``recognised`` (false: neither topic nor content show its shape), and what
+must come out: ``readings`` and ``rejections`` (reason and meter).
 The folder names the shape. ``python -m
 tests.ingest.decoders.golden`` writes these two anew; read the difference before keeping it.
 """
@@ -34,6 +35,20 @@ def cases(shape: str) -> list[Path]:
     return sorted((CASES / shape).glob("*.json"))
 
 
+def payload_of(case: dict[str, Any]) -> bytes:
+    """Return the payload of a case."""
+    if "hex" in case:
+        return bytes.fromhex(case["hex"])
+    payload = case["payload"]
+    return (payload if isinstance(payload, str) else json.dumps(payload)).encode()
+
+
+def topic_of(case: dict[str, Any]) -> str | None:
+    """Return the topic of a case."""
+    topic: str | None = case.get("topic", TOPIC)
+    return topic
+
+
 def outcome(case: dict[str, Any], shape: str = "native") -> dict[str, Any]:
     """Return the readings and rejections of a case's payload."""
     codecs = {"case": msgspec.convert(case["codec"], CodecSettings)} if "codec" in case else {}
@@ -52,18 +67,11 @@ def outcome(case: dict[str, Any], shape: str = "native") -> dict[str, Any]:
     received_at = parse_time(case["received_at"]) if case.get("received_at") else None
     decoded = Decoded()
     for message in (*case.get("messages", ()), case):
-        topic = message.get("topic", TOPIC)
+        topic = topic_of(message)
         raw_channel = channel if topic is not None else Channel("file", shape, "configured", enveloped=False)
         received = received_at if "received_at" in case else NOW
-        decoded = decoder.decode(RawMessage(1, raw_channel, topic or "case:1", received, _payload(message)))
+        decoded = decoder.decode(RawMessage(1, raw_channel, topic or "case:1", received, payload_of(message)))
     return _plain(decoded)
-
-
-def _payload(message: dict[str, Any]) -> bytes:
-    if "hex" in message:
-        return bytes.fromhex(message["hex"])
-    payload = message["payload"]
-    return (payload if isinstance(payload, str) else json.dumps(payload)).encode()
 
 
 def attempt(decoder: Decoder, payload: bytes, context: Context) -> Decoded:
