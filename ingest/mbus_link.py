@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from typing import NamedTuple
 
 from lake.errors import DecodingError
@@ -76,12 +77,21 @@ def crc16(data: bytes) -> int:
     >>> hex(crc16(b"123456789"))  # CRC-16/EN-13757
     '0xc2b7'
     """
-    crc = 0
+    crc, table = 0, _crc_table()
     for byte in data:
-        crc ^= byte << 8
+        crc = crc << 8 & 0xFFFF ^ table[crc >> 8 ^ byte]
+    return crc ^ 0xFFFF
+
+
+@cache
+def _crc_table() -> tuple[int, ...]:
+    table = []
+    for byte in range(256):
+        crc = byte << 8
         for _ in range(8):
             crc = (crc << 1 ^ _POLYNOMIAL if crc & 0x8000 else crc << 1) & 0xFFFF
-    return crc ^ 0xFFFF
+        table.append(crc)
+    return tuple(table)
 
 
 def wired_frames(data: bytes) -> Iterator[LinkFrame | DecodingError]:

@@ -30,7 +30,9 @@ _FIELDS = {
 _CLOCK = ("Time point (date and time)",)
 _UNITS = {"m3": "m3", "m3.h-1": "m3h", "Cel": "c", "V": "v", "K": "k", "s": "s", "min": "min", "h": "h", "d": "d"}
 _UNNAMED = {"Remaining battery life time": "remaining_battery_days"}  # the library has no unit for it
-_KAMSTRUP_INFO = bytes.fromhex("02FF20"), bytes.fromhex("04FF20")
+# Kamstrup's own word of information codes, by header: the vendor profile that reads it.
+_INFO_CODES = {bytes.fromhex("02FF20"): "kamstrup_16bit", bytes.fromhex("04FF23"): "kamstrup"}
+_KAMSTRUP = ("KAM", "KAW")
 _STATUS_BITS = (
     (0x04, "POWER_LOW"),
     (0x08, "PERMANENT_ERROR"),
@@ -39,7 +41,7 @@ _STATUS_BITS = (
     (0x40, "MANUFACTURER_2"),
     (0x80, "MANUFACTURER_3"),
 )
-_APPLICATION = {1: "BUSY", 2: "APPLICATION_ERROR", 3: "ALARM"}  # bits 1 and 0 of the status byte are a number
+_APPLICATION = {1: "BUSY", 2: "ERROR", 3: "ALARM"}  # bits 1 and 0 of the status byte are a number
 
 
 def mbus_row(frame: LinkFrame, wrapped: Wrapped, context: Context) -> Row:
@@ -82,7 +84,8 @@ def _row(found: Clear, meter_id: str, wrapped: Wrapped, context: Context) -> Row
         _take(record, found, fields, extra, invalid)
     if own:
         extra["manufacturer_data"] = own.hex()
-    profile = _status(found.status, fields, extra)
+    info = next((profile for record in records if (profile := _info_profile(record, found))), None)
+    profile = _status(found.status, fields, extra) or info
     ts, ambiguous = _time(meter_id, fields, extra, wrapped, context)
     check_time(ts, context.received_at, context.now)
     return build_row(
@@ -105,7 +108,7 @@ def _take(
         extra.setdefault("unread_records", []).append((record.header + record.data).hex())
         return
     name, factor = _FIELDS.get((record.quantities, record.unit), ("", 1.0))
-    if record.raw.header in _KAMSTRUP_INFO and found.address.manufacturer == "KAM":
+    if _info_profile(record.raw, found) is not None:
         name = "status"
     if name and record.current and name not in fields and name not in invalid:
         value = _flags(record) if name == "status" else record.value
@@ -117,6 +120,10 @@ def _take(
     if record.value is not None:
         key = _free(_name(record), fields, extra)
         extra[key] = record.value.isoformat() if isinstance(record.value, date) else record.value
+
+
+def _info_profile(record: RawRecord, found: Clear) -> str | None:
+    return _INFO_CODES.get(record.header) if found.address.manufacturer in _KAMSTRUP else None
 
 
 def _flags(record: Record) -> int | None:

@@ -6,6 +6,7 @@ import binascii
 import re
 from base64 import b64decode
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -27,7 +28,9 @@ _DIGITS = re.compile(rb"[0-9A-Fa-f]+")
 _MARKS = b" \t\r\n:-"  # what may stand between the bytes of hex text
 _PRINTABLE = re.compile(rb"[\t\r\n\x20-\x7e]*")
 _IN_JSON = re.compile(rb'"(?:' + "|".join(FRAME_FIELDS).encode() + rb')"\s*:\s*"([^"]{16,})"')
-_OTHERS = (b'"deviceInfo"', b'"end_device_ids"', b'"uplink_message"', b'"media"', b'"serviceId"')
+_QUOTED = tuple(f'"{name}"'.encode() for name in FRAME_FIELDS)
+# Other shapes carry raw payloads beside what they say themselves.
+_OTHERS = (b'"deviceInfo"', b'"end_device_ids"', b'"uplink_message"', b'"media"', b'"serviceId"', b'"messageType"')
 _WIDEST_WRAPPER = 4096  # a larger JSON is none, and looking through it would cost
 
 
@@ -144,12 +147,13 @@ def _plain(text: bytes) -> bytes | None:
     return None
 
 
+@lru_cache(maxsize=1)  # every shape of frames looks at the same payload
 def glimpse(payload: bytes) -> tuple[bytes, int]:
     """Return the first bytes of a payload's frame and how long it is, without reading all of it; empty: no frame."""
     if payload[:1] == b"{":
-        found = None
-        if len(payload) <= _WIDEST_WRAPPER and not any(word in payload for word in _OTHERS):
-            found = _IN_JSON.search(payload)
+        if len(payload) > _WIDEST_WRAPPER or not any(name in payload for name in _QUOTED):
+            return b"", 0
+        found = None if any(word in payload for word in _OTHERS) else _IN_JSON.search(payload)
         if found is None:
             return b"", 0
         payload = found.group(1).replace(rb"\/", b"/")

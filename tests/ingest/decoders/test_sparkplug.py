@@ -11,11 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.decoders.sparkplug import SparkplugDecoder
-from ingest.message import Decoded
+from ingest.message import Channel, Decoded
 from lake.vocabulary import QUARANTINE_REASONS
 from tests.ingest.decoders.frames import metric, proto, sparkplug
 from tests.ingest.decoders.golden import attempt, cases, outcome
-from tests.ingest.messages import context, named
+from tests.ingest.messages import account_of, context, drain, lake_of, named, spool_messages
 
 DEVICE = "spBv1.0/city/{}/gw1/m7"
 
@@ -155,3 +155,16 @@ def test_sparkplug_redelivery_is_no_gap() -> None:
     sent = [sparkplug([metric(None, 2.0, alias=1, as_type=10)], seq=seq) for seq in (255, 255, 0)]
 
     assert [None, None, None] == [named(decode(each, memory=memory).rows[0]).get("extra") for each in sent]
+
+
+def test_sparkplug_names_survive_a_restart(tmp_path: Path) -> None:
+    """What a birth told is known to the writer that comes after a restart."""
+    channel = Channel("mqtt", "sparkplug", "city", enveloped=False)
+    birth = sparkplug([metric("volume_m3", 6.05, 10, alias=3)])
+    data = sparkplug([metric(None, 6.125, alias=3, as_type=10)], ts=1717239600000, seq=1)
+    for kind, payload in (("DBIRTH", birth), ("DDATA", data)):
+        spool_messages(tmp_path, [(DEVICE.format(kind), payload)], channel)
+        drain(tmp_path)
+
+    assert [6.05, 6.125] == lake_of(tmp_path)["readings"].sort("ts")["volume_m3"].to_list()
+    assert {"stored": 2} == {name: count for name, count in account_of(tmp_path).messages.items() if count}
