@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from importlib import import_module
 
-NAMES = ("receive", "files_to_lake", "daily_profile", "whole_line")
+NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line")
 
 
 def main() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, MutableMapping, Sequence
+from functools import cache
 from typing import Any
 
 import msgspec
@@ -202,11 +203,16 @@ class MessageDecoder:
     def _recognised(self, topic: str | None, payload: bytes) -> str:
         """Return the name of the shape that topic or content show, the native one where they show none."""
         if topic is not None:
-            by_topic = tuple((filter_, name) for name, shape in shapes().items() for filter_ in shape.topics)
-            name = self._named(by_topic, topic)
+            name = self._named(_shape_topics(), topic)
             if name is not None:
                 return name
         return next((name for name, shape in shapes().items() if shape.recognises(payload)), "native")
+
+
+@cache
+def _shape_topics() -> tuple[tuple[str, str], ...]:
+    """Return the topic filters of all shapes, with their names."""
+    return tuple((filter_, name) for name, shape in shapes().items() for filter_ in shape.topics)
 
 
 def _short(channel: Channel) -> bool:

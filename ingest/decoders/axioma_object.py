@@ -24,6 +24,7 @@ _LOG_TIME = ("log_timestamp", "log_timestamp_unix", "log_timestamp_utc", "log_da
              "LogTimestamp")  # fmt: skip
 _DELTA = tuple(f"delta_{hour}_m3" for hour in range(1, 25))
 _HISTORY = {*_LOG_VOLUME, *_DELTA, "delta_volumes", "ListOfMeasurements"}
+AXIOMA_NAMES = frozenset({*_LOG_VOLUME, "StatusCode", "delta_1_m3"})  # without one of these it is none
 _HOUR = 3_600_000_000  # [µs]
 _MOST = 1_000  # registers in one uplink
 

@@ -10,7 +10,7 @@ from typing import Any
 import msgspec
 
 from ingest.decoders import Context, shape
-from ingest.decoders.json_payload import OfMeter, check_topic, fields_of, level_after, read_json
+from ingest.decoders.json_payload import check_topic, fields_of, level_after, of_meter, read_json
 from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink
 from ingest.message import Decoded
 from lake.errors import DecodingError
@@ -32,33 +32,30 @@ class ChirpstackDecoder:
     """Decodes the uplink events of ChirpStack."""
 
     def __init__(self) -> None:
-        self._fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
-        self._json = msgspec.json.Decoder()
+        self._json = msgspec.json.Decoder(dict[str, Any])
 
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the readings of an uplink; see :class:`ingest.decoders.Decoder`."""
-        envelope = read_json(self._fields, payload)
-        device = self._of(envelope, "deviceInfo")
+        envelope = read_json(self._json, payload)
+        device = envelope.get("deviceInfo")
         meter_id = _meter(device, context)
-        with OfMeter(meter_id):
-            beside = {name: self._of(envelope, name) for name in envelope if name not in _KNOWN}
-            if isinstance(device, dict) and "deviceName" in device:
-                beside["deviceName"] = device["deviceName"]
-            seq = self._of(envelope, "fCnt")
-            uplink = Uplink(
-                meter_id=meter_id,
-                time=self._of(envelope, "time"),
-                seq=0 if seq is None else seq,
-                radio=best_gateway(self._of(envelope, "rxInfo")),
-                found=self._of(envelope, "object"),
-                data=self._of(envelope, "data"),
-                beside=beside,
-            )
+        beside = {name: envelope[name] for name in envelope.keys() - _KNOWN}
+        if isinstance(device, dict) and "deviceName" in device:
+            beside["deviceName"] = device["deviceName"]
+        seq = envelope.get("fCnt")
+        uplink = Uplink(
+            meter_id=meter_id,
+            time=envelope.get("time"),
+            seq=0 if seq is None else seq,
+            radio=best_gateway(envelope.get("rxInfo")),
+            found=envelope.get("object"),
+            data=envelope.get("data"),
+            beside=beside,
+        )
+        try:
             return decode_uplink(uplink, context)
-
-    def _of(self, envelope: dict[str, msgspec.Raw], name: str) -> Any:
-        raw = envelope.get(name)
-        return None if raw is None else read_json(self._json, raw)
+        except DecodingError as error:
+            raise of_meter(error, meter_id) from None
 
 
 def _meter(device: object, context: Context) -> str:

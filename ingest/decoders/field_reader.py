@@ -114,7 +114,9 @@ class FieldReader:
         for name in plan.valve:
             _read_valve(name, document[name], fields, extra)
         reported = [name for name in plan.status if document[name] not in _NO_STATUS]
-        if reported or plan.flags:
+        if len(reported) == 1 and not plan.flags and type(document[reported[0]]) is int:
+            fields["status"] = document[reported[0]]
+        elif reported or plan.flags:
             self._read_codes(document, reported, plan.flags, fields, extra)
         return fields, extra
 

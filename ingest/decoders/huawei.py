@@ -43,6 +43,7 @@ _COLUMNS = {
 }
 _SIGNAL = frozenset({"rssi", "signalStrength"})
 _VALVE = frozenset({"valveStatus", "valveState", "valve_state"})
+_SPECIAL = _SIGNAL | _VALVE | {"batteryLevel", "isvalveclose"}
 
 _LONGI = frozenset({"isvalveerr", "reederr", "isbatterybad", "batteryAlarm1", "ismagneticdisturbance",
                     "isflowexception", "contactException", "arrearsclosevalue", "usenumTz", "isremoteclosevalve",
@@ -65,7 +66,7 @@ class _Service(NamedTuple):
 
     Parameters
     ----------
-    name : str
+    name : object
         For error messages.
     data : object
         Its fields.
@@ -73,7 +74,7 @@ class _Service(NamedTuple):
         When they were measured.
     """
 
-    name: str
+    name: object
     data: object
     time: object
 
@@ -113,7 +114,8 @@ class HuaweiDecoder:
                     raise DecodingError("wrong_type", f"the data must be an object, not {excerpt(service.data)}")
                 ts = measuring_time(service.time, context, "eventTime")
             except DecodingError as error:
-                decoded.rejections.append(Rejection(error.reason, f"{service.name}: {error.detail}", meter_id))
+                where = f"service {excerpt(service.name)}"
+                decoded.rejections.append(Rejection(error.reason, f"{where}: {error.detail}", meter_id))
                 continue
             reading = readings.setdefault(ts, _Reading({}, {}, set()))
             _read(service.data, reading)
@@ -126,6 +128,8 @@ class HuaweiDecoder:
 
 def _with_values(readings: dict[int, _Reading]) -> dict[int, _Reading]:
     """Return the readings that hold a value; schedules and settings of other times are kept beside the first."""
+    if len(readings) < 2:
+        return readings
     valued = {ts: reading for ts, reading in readings.items() if _has_value(reading)}
     if not valued:
         return readings
@@ -169,7 +173,7 @@ def _services(document: Mapping[str, Any]) -> Iterator[_Service]:
             service = _object(item)
             name = service.get("serviceId", service.get("service_id", index))
             data = service.get("data", service.get("properties"))
-            yield _Service(f"service {excerpt(name)}", data, service.get("eventTime", service.get("event_time")))
+            yield _Service(name, data, service.get("eventTime", service.get("event_time")))
         return
     time = next((document[name] for name in ("eventTime", "event_time", "timestamp") if name in document), None)
     if isinstance(document.get("payload"), dict):
@@ -189,9 +193,12 @@ def _read(data: Mapping[str, Any], reading: _Reading) -> None:
         column = _COLUMNS.get(name)
         if column is not None:
             fields[column[0]] = value if column[0] == "firmware" else scaled(value, column[1])
+        elif name in _SPECIAL:
+            if not _read_special(name, number(value), fields):
+                extra[name] = value
         elif name in _FLAGS or _FLAG.fullmatch(name):
             _read_flag(name, value, codes, extra)
-        elif not _read_special(name, number(value), fields):
+        else:
             extra[name] = value
 
 

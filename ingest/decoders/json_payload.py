@@ -212,20 +212,11 @@ def measuring_time(value: object, context: Context, field: str = "ts") -> int:
     return ts
 
 
-class OfMeter:
-    """Names the meter in errors that do not, so that what was quarantined can be found by it."""
-
-    __slots__ = ("_meter_id",)
-
-    def __init__(self, meter_id: str) -> None:
-        self._meter_id = meter_id
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, _kind: object, error: object, _trace: object) -> None:
-        if isinstance(error, DecodingError) and error.meter_id is None:
-            error.meter_id = self._meter_id
+def of_meter(error: DecodingError, meter_id: str) -> DecodingError:
+    """Return an error that names the meter, so that what was quarantined can be found by it."""
+    if error.meter_id is None:
+        error.meter_id = meter_id
+    return error
 
 
 def check_topic(named: str | None, found: object, meter_id: str, context: Context) -> None:

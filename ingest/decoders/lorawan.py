@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from ingest.decoders import Context
-from ingest.decoders.axioma_object import hourly_registers, is_axioma, read_axioma
+from ingest.decoders.axioma_object import AXIOMA_NAMES, hourly_registers, is_axioma, read_axioma
 from ingest.decoders.field_reader import FieldReader
 from ingest.decoders.json_payload import add_row, measuring_time
 from ingest.excerpt import excerpt
@@ -36,6 +36,8 @@ _NORMALISED = FieldReader(
     special={"metering_water_total": ("volume_m3", 1e-3), "battery": ("battery_v", 1),
              "water_temperature_avg": ("water_temperature_c", 1)},
 )  # fmt: skip
+_WRAPPERS = ("decoded", "data", "decoded_payload")
+_TELLING = frozenset({*_TIME, *_WRAPPERS, *AXIOMA_NAMES, "leakState", "metering", "water"})
 _RENAMED = {"water_leak": "leak"}
 _DEEPEST_OBJECT = 4
 
@@ -53,6 +55,9 @@ class Radio(NamedTuple):
     snr_db: object
 
 
+_UNHEARD = Radio(None, None)
+
+
 def best_gateway(receptions: object, snr: str = "snr") -> Radio:
     """Return the strongest reception of an uplink.
 
@@ -65,9 +70,9 @@ def best_gateway(receptions: object, snr: str = "snr") -> Radio:
     snr : str
         What it calls the ratio.
     """
-    heard = [item for item in receptions if isinstance(item, dict)] if isinstance(receptions, list) else []
+    heard = [item for item in receptions if isinstance(item, dict)] if isinstance(receptions, list) else None
     if not heard:
-        return Radio(None, None)
+        return _UNHEARD
     best = max(heard, key=_strength) if len(heard) > 1 else heard[0]
     rssi = best.get("rssi")
     ratio = best.get(snr)
@@ -125,6 +130,10 @@ def decode_uplink(uplink: Uplink, context: Context) -> Decoded:
     if not isinstance(found, dict):
         raise DecodingError("wrong_type", f"the decoded object must be an object, not {excerpt(found)}")
     sent = measuring_time(uplink.time, context, "time")
+    if _TELLING.isdisjoint(found):  # most objects say no more than their names do
+        fields, extra = _READER.read(found)
+        _add(uplink, fields, extra, sent, context, decoded, None)
+        return decoded
     if is_axioma(found):
         _add_axioma(uplink, found, sent, context, decoded)
         return decoded
@@ -138,7 +147,7 @@ def _add(
     uplink: Uplink, fields: dict[str, Any], extra: dict[str, Any], ts: int, context: Context, decoded: Decoded,
     profile: str | None, invalid: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
-    if all(value is None for value in fields.values()):
+    if [*fields.values()].count(None) == len(fields):
         names = ", ".join(sorted(extra)[:10])
         raise DecodingError("no_value", f"no field of the decoded object is known: {names[:200]}")
     if fields.get("rssi_dbm") is None:
@@ -165,7 +174,7 @@ def _add_axioma(uplink: Uplink, found: dict[str, Any], sent: int, context: Conte
 
 def _read_object(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], object]:
     """Return measurements, what is kept, and the measuring time of a codec's object."""
-    for wrapper in ("decoded", "data", "decoded_payload"):  # some codecs wrap what they found once more
+    for wrapper in _WRAPPERS:  # some codecs wrap what they found once more
         inner = found.get(wrapper)
         if isinstance(inner, dict):
             found = {name: value for name, value in found.items() if name != wrapper} | inner

@@ -10,20 +10,18 @@ from typing import Any
 import msgspec
 
 from ingest.decoders import Context, shape
-from ingest.decoders.json_payload import OfMeter, check_topic, fields_of, level_after, read_json
+from ingest.decoders.json_payload import check_topic, fields_of, level_after, of_meter, read_json
 from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink
 from ingest.excerpt import excerpt
 from ingest.message import Decoded
 from lake.errors import DecodingError
 
-_Fields = dict[str, msgspec.Raw]
-
 # Of the two levels: what is read, and what tells of network, gateways and radio alone.
 _KNOWN = frozenset({"end_device_ids", "uplink_message", "received_at", "correlation_ids"})
 _KNOWN_UPLINK = frozenset(
     {"f_cnt", "frm_payload", "decoded_payload", "rx_metadata", "received_at", "settings", "session_key_id",
-     "consumed_airtime", "network_ids", "locations", "version_ids", "last_battery_percentage", "normalized_payload",
-     "confirmed", "packet_error_rate", "last_a_f_cnt_down"}
+     "consumed_airtime", "network_ids", "locations", "version_ids", "normalized_payload", "confirmed",
+     "packet_error_rate", "last_a_f_cnt_down"}
 )  # fmt: skip
 
 
@@ -36,48 +34,51 @@ class ThingsStackDecoder:
     """Decodes the uplinks of The Things Stack."""
 
     def __init__(self) -> None:
-        self._fields = msgspec.json.Decoder(_Fields)
-        self._json = msgspec.json.Decoder()
+        self._json = msgspec.json.Decoder(dict[str, Any])
 
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the readings of an uplink; see :class:`ingest.decoders.Decoder`."""
-        envelope = read_json(self._fields, payload)
-        meter_id = _meter(self._of(envelope, "end_device_ids"), context)
-        with OfMeter(meter_id):
-            return decode_uplink(self._uplink(envelope, meter_id), context)
+        envelope = read_json(self._json, payload)
+        meter_id = _meter(envelope.get("end_device_ids"), context)
+        try:
+            return decode_uplink(_uplink(envelope, meter_id), context)
+        except DecodingError as error:
+            raise of_meter(error, meter_id) from None
 
-    def _uplink(self, envelope: _Fields, meter_id: str) -> Uplink:
-        if "uplink_message" not in envelope:
-            kinds = ", ".join(sorted(envelope.keys() - _KNOWN))
-            raise DecodingError("no_value", f"the message is no uplink; it holds {excerpt(kinds)}")
-        message = read_json(self._fields, envelope["uplink_message"])
-        seq = self._of(message, "f_cnt")
-        time = self._of(message, "received_at")
-        beside = {name: self._of(envelope, name) for name in envelope if name not in _KNOWN}
-        beside.update({name: self._of(message, name) for name in message if name not in _KNOWN_UPLINK})
-        battery = self._of(message, "last_battery_percentage")
-        return Uplink(
-            meter_id=meter_id,
-            time=self._of(envelope, "received_at") if time is None else time,
-            seq=0 if seq is None else seq,
-            radio=best_gateway(self._of(message, "rx_metadata")),
-            found=self._found(message),
-            data=self._of(message, "frm_payload"),
-            beside=beside if battery is None else beside | {"last_battery_percentage": battery},
-        )
 
-    def _found(self, message: _Fields) -> object:
-        """Return what the codec made of the bytes, else what the server made of that."""
-        found = self._of(message, "decoded_payload")
-        if found:
-            return found
-        normalised = self._of(message, "normalized_payload")
-        items = normalised if isinstance(normalised, list) else [normalised]
-        return items[0] if items and isinstance(items[0], dict) else found
+def _uplink(envelope: dict[str, Any], meter_id: str) -> Uplink:
+    """Return what an envelope holds.
 
-    def _of(self, fields: _Fields, name: str) -> Any:
-        raw = fields.get(name)
-        return None if raw is None else read_json(self._json, raw)
+    Raises
+    ------
+    DecodingError
+        It is none of an uplink.
+    """
+    message = envelope.get("uplink_message")
+    if message is None:
+        kinds = ", ".join(sorted(envelope.keys() - _KNOWN))
+        raise DecodingError("no_value", f"the message is no uplink; it holds {excerpt(kinds)}")
+    if not isinstance(message, dict):
+        raise DecodingError("wrong_type", f"uplink_message must be an object, not {excerpt(message)}")
+    seq, time = message.get("f_cnt"), message.get("received_at")
+    beside = {name: envelope[name] for name in envelope.keys() - _KNOWN}
+    beside.update({name: message[name] for name in message.keys() - _KNOWN_UPLINK})
+    return Uplink(
+        meter_id=meter_id,
+        time=envelope.get("received_at") if time is None else time,
+        seq=0 if seq is None else seq,
+        radio=best_gateway(message.get("rx_metadata")),
+        found=message.get("decoded_payload") or _normalised(message),
+        data=message.get("frm_payload"),
+        beside=beside,
+    )
+
+
+def _normalised(message: dict[str, Any]) -> object:
+    """Return what the server made of the bytes where the device's decoder made nothing."""
+    found = message.get("normalized_payload")
+    items = found if isinstance(found, list) else [found]
+    return items[0] if items and isinstance(items[0], dict) else message.get("decoded_payload")
 
 
 def _meter(ids: object, context: Context) -> str:

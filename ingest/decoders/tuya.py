@@ -15,7 +15,6 @@ import msgspec
 from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import VALVE_WORDS
 from ingest.decoders.json_payload import (
-    OfMeter,
     add_row,
     check_topic,
     fields_of,
@@ -23,6 +22,7 @@ from ingest.decoders.json_payload import (
     measuring_time,
     named_device,
     number,
+    of_meter,
     read_json,
     scaled,
 )
@@ -63,13 +63,15 @@ class TuyaDecoder:
         default = next((document[name] for name in ("t", "time", "ts") if document.get(name) is not None), None)
         # Points of one message are one reading at the newest of their times, unless one comes again.
         readings: list[tuple[list[int], dict[str, Any]]] = []
-        with OfMeter(meter_id):
+        try:
             for code, value, time in _points(document):
                 ts = measuring_time(default if time is None else time, context, "t")
                 if not readings or code in readings[-1][1]:
                     readings.append(([], {}))
                 readings[-1][0].append(ts)
                 readings[-1][1][code] = value
+        except DecodingError as error:
+            raise of_meter(error, meter_id) from None
         if not readings:
             raise DecodingError("no_value", "there are no data points", meter_id=meter_id)
         for times, points in readings:

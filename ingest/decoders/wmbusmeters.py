@@ -16,7 +16,7 @@ import msgspec
 
 from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import FieldReader
-from ingest.decoders.json_payload import OfMeter, add_row, check_topic, fields_of, measuring_time, read_json
+from ingest.decoders.json_payload import add_row, check_topic, fields_of, measuring_time, of_meter, read_json
 from ingest.excerpt import excerpt
 from ingest.message import Decoded
 from lake.errors import DecodingError
@@ -98,10 +98,12 @@ class WmbusmetersDecoder:
         refusal = _refusal(media, driver if isinstance(driver, str) else "") if isinstance(media, str) else None
         if refusal is not None:
             raise DecodingError("wrong_value", refusal, meter_id=meter_id)
-        with OfMeter(meter_id):
+        try:
             ts = measuring_time(document.get("timestamp"), context, "timestamp")
             repeats = driver == _REPEATING and "status" in document
             fields, extra = (_REPEATING_READER if repeats else _READER).read(document)
+        except DecodingError as error:
+            raise of_meter(error, meter_id) from None
         decoded = Decoded(context.topic, context.received_at)
         profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
         invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]

@@ -12,12 +12,12 @@ import msgspec
 from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import VALVE_WORDS, FieldReader
 from ingest.decoders.json_payload import (
-    OfMeter,
     add_row,
     check_topic,
     fields_of,
     measuring_time,
     named_device,
+    of_meter,
     read_json,
 )
 from ingest.excerpt import excerpt
@@ -52,9 +52,11 @@ class Zigbee2MqttDecoder:
         document = read_json(self._json, payload)
         meter_id = _meter(document, "/".join(levels) or None, context)
         decoded = Decoded(context.topic, context.received_at)
-        with OfMeter(meter_id):
+        try:
             ts = measuring_time(document.get("last_seen"), context, "last_seen")
             fields, extra = _READER.read(document)
+        except DecodingError as error:
+            raise of_meter(error, meter_id) from None
         state = document.get("state")
         word = VALVE_WORDS.get(state.lower()) if isinstance(state, str) else None
         if word is not None:
