@@ -101,9 +101,8 @@ def _groups(
 
 def _rows(lake: Lake, table: TableSchema, files: Sequence[DataFile]) -> pl.DataFrame:
     rows = lake.scan_parts(table, [unquote(file.path) for file in files])
-    if table.partition is not None:
-        dtype = table.polars[table.partition]
-        rows = rows.with_columns(pl.lit(files[0].partition).cast(dtype).alias(table.partition))
+    if table.partition is not None:  # every table that has one has it by date
+        rows = rows.with_columns(pl.lit(files[0].day, dtype=pl.Date).alias(table.partition))
     return rows.select(table.polars.names()).collect()
 
 

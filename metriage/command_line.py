@@ -187,7 +187,7 @@ def replay(
     ] = None,
     as_json: Json = False,
 ) -> int:
-    """Decode the quarantine again, after a decoder, a profile, a key or a setting was put right."""
+    """Decode the quarantine and translate stored codes again, after a decoder, profile or key was put right."""
     configure_logging()
     from metriage.console import feeding_progress, print_replayed  # noqa: PLC0415
     from metriage.replaying import replay_site  # noqa: PLC0415

@@ -97,6 +97,11 @@ def print_replayed(document: dict[str, Any]) -> None:
             say(f"{what}: {', '.join(parts)}", indent=2)
     for reason, count in document["reasons"].items():
         say(f"{cell(reason)}: {count:+,}", indent=2)
+    codes = document["codes"]
+    say(
+        f"codes of {counted(codes['days'], 'day')} translated again, {codes['changed_days']:,} with other rows; "
+        f"unknown before {codes['unknown_before']:,}, now {codes['unknown_after']:,}"
+    )
     if document["left_out"]:
         say(f"{counted(document['left_out'], 'row')} of an earlier release or another site's writer left alone")
 

@@ -31,7 +31,7 @@ Mode = Literal["live", "backtest"]
 
 # Positions stored with the daily rows: how far the profile has come, in time of receipt and in commits of readings.
 _SEEN_UNTIL = "diagnosis/as_of"
-_SEEN_VERSION = "diagnosis/readings"
+_SEEN_VERSIONS = ((READINGS, "diagnosis/readings"), (ERROR_CODES, "diagnosis/error_codes"))
 
 _SLICE_READINGS = 3_000_000  # readings profiled at once; bounds the memory of a back-fill
 _SHORTEST_GAP = timedelta(minutes=1)  # of our own reception
@@ -113,11 +113,9 @@ class DiagnosisLine:
             One that :meth:`can_step` allows (UTC).
         """
         before = self.seen_until
-        version = self._source.version(READINGS)
+        versions = [Position(application, max(0, self._source.version(table))) for table, application in _SEEN_VERSIONS]
         rows = self._profile_changes(before, as_of)
-        self._work.append(
-            DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_VERSION, version)]
-        )
+        self._work.append(DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), *versions])
         # The clock in it puts diagnoses of the same as-of time in order.
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
         last = None if before == as_of else before
@@ -148,19 +146,22 @@ class DiagnosisLine:
     def _arrived(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
         """Return meter and time of the readings that no step has seen yet.
 
-        These are the ones received since, and those of files that were imported since with an earlier time of receipt.
+        These are the ones received since, those of files that were imported since with an earlier time of receipt, and
+        those whose codes were translated again since.
         """
         columns = ["meter_id", "ts"]
         fresh = self._source.scan(READINGS, received_after=before, received_by=as_of).select(columns)
         if before is None:
             return fresh.collect()
-        names = self._source.added_since(READINGS, self._work.position(DAILY, _SEEN_VERSION))
-        if names is None:  # the log was cleaned: look at everything once
-            return self._source.scan(READINGS, received_by=as_of).select(columns).collect()
-        if not names:
-            return fresh.collect()
-        late = self._source.scan_parts(READINGS, names).filter(pl.col("received_at") <= before).select(columns)
-        return pl.concat([fresh, late]).collect()
+        parts = [fresh]
+        for table, application in _SEEN_VERSIONS:
+            names = self._source.added_since(table, self._work.position(DAILY, application))
+            if names is None:  # the log was cleaned: look at everything once
+                return self._source.scan(READINGS, received_by=as_of).select(columns).collect()
+            if names:
+                rows = self._source.scan_parts(table, names)
+                parts.append(rows.filter(pl.col("received_at") <= before).select(columns))
+        return pl.concat(parts).collect()
 
     def _profile(self, days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
         bounds = day_bounds(days, None, self._zone)

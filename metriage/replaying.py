@@ -7,14 +7,18 @@ from typing import Any
 
 from ingest.account import State
 from ingest.decoders import shapes
+from ingest.dialects import Dialects
+from ingest.meters import load_meters
 from ingest.receiver.connection import channel_of
 from ingest.replay import Replay
+from ingest.retranslation import Retranslation
+from ingest.vendor_profile import load_profiles
 from lake.errors import SiteFolderError, UsageError
 from metriage.site import Site
 
 
 def replay_site(site: Site, codec: str | None, progress: Callable[[int, int], None]) -> dict[str, Any]:
-    """Replay the quarantine of a site whose lock is held, and return what became of it.
+    """Replay the quarantine of a site whose lock is held, translate its codes again, and return what became of it.
 
     Parameters
     ----------
@@ -44,11 +48,15 @@ def replay_site(site: Site, codec: str | None, progress: Callable[[int, int], No
     sources = [broker.source for broker in brokers]
     # Where brokers share a source name, what came in tells better than a guess which of them it was.
     channels = {broker.source: channel_of(broker) for broker in brokers if sources.count(broker.source) == 1}
-    replay = Replay(site.writer_settings, channels, codec=codec)
+    settings = site.writer_settings
+    replay = Replay(settings, channels, codec=codec)
     try:
         done = replay.run(progress)
     finally:
         replay.close()
+    fixed = {source: channel.profile for source, channel in channels.items() if channel.profile is not None}
+    dialects = Dialects(load_profiles(site.folder), load_meters(settings).makes)
+    codes = Retranslation(site.lake, dialects, fixed).run()
     with State(spool, read_only=True) as state:
         tally = state.tally()[1]
     return {
@@ -59,4 +67,11 @@ def replay_site(site: Site, codec: str | None, progress: Callable[[int, int], No
         "readings": {name: count for name, count in done.tally.readings.items() if count},
         "reasons": {name: count for name, count in done.tally.reasons.items() if count},
         "quarantined": tally.messages["quarantined"],
+        "codes": {
+            "days": codes.days,
+            "changed_days": codes.changed_days,
+            "rows": codes.codes,
+            "unknown_before": codes.unknown_before,
+            "unknown_after": codes.unknown_after,
+        },
     }
