@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -39,6 +40,42 @@ def check(
         for report in reports:
             _tell(report)
     return 0 if is_right else 1
+
+
+@profiles.command()
+@reporting
+def learn(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[ID]", help="Draft a profile of this id; without it, only list.")
+    ] = None,
+    unknown_to: Annotated[
+        str | None, typer.Option("--unknown-to", metavar="ID", help="Only codes that this profile does not know.")
+    ] = None,
+    module_vendor: Annotated[str | None, typer.Option("--module-vendor", help="Only meters of it.")] = None,
+    manufacturer: Annotated[str | None, typer.Option("--manufacturer", help="Only meters of it.")] = None,
+    model: Annotated[str | None, typer.Option("--model", help="Only meters of it.")] = None,
+    folder: Dir = Path(),
+    as_json: Json = False,
+) -> None:
+    """Show which unknown codes came, how often, where and beside which symptoms; draft a profile of them."""
+    from metriage.profile_drafting import learn_from  # noqa: PLC0415
+    from metriage.profile_learning import described  # noqa: PLC0415
+
+    wanted = {"module_vendor": module_vendor, "manufacturer": manufacturer, "model": model}
+    match = {key: value for key, value in wanted.items() if value is not None}
+    found, file = learn_from(open_site(folder), name, unknown_to, match)
+    if as_json:
+        emit({"unknown_codes": [asdict(each) | {"suggestion": each.suggestion} for each in found], "file": file})
+        return
+    if not found:
+        typer.echo("no unknown codes")
+    for each in found:
+        first, *rest = described(each)
+        typer.echo(printable(first))
+        for line in rest:
+            typer.echo(printable(f"  {line}"))
+    if file is not None:
+        typer.echo(printable(f"draft to complete: {file}"))
 
 
 def _document(report: FileReport) -> dict[str, Any]:
