@@ -71,6 +71,7 @@ def examine(site: Site) -> Iterator[Check]:
     yield from _lake(site)
     yield from _storage(site)
     yield from _metrics(site)
+    yield from _meters(site)
     if not settings.broker:
         yield Check("warning", "broker", "no [[broker]]: metriage ingest has nothing to listen to; files still work")
     for broker in settings.broker:
@@ -86,6 +87,39 @@ def examine(site: Site) -> Iterator[Check]:
         )
         if not problems:
             yield Check("ok", subject, "can be reached, and the secret is readable; no event was sent")
+
+
+def _meters(site: Site) -> Iterator[Check]:
+    """Look at keys, registry and vendor profiles, as the lake writer reads them."""
+    from ingest.meters import load_meters  # noqa: PLC0415
+    from ingest.vendor_profile import load_profiles  # noqa: PLC0415
+
+    try:
+        meters = load_meters(site.writer_settings)
+        profiles = load_profiles(site.folder)
+    except MetriageError as error:
+        yield Check("problem", "meters", str(error))
+        return
+    wrong = [f"there is no vendor profile {name!r}, which [[broker]] names" for name in _named(site)
+             if name not in profiles]  # fmt: skip
+    for make in sorted(set(meters.makes.values()), key=str):
+        try:
+            profiles.match(**make._asdict())
+        except SettingsError as error:
+            wrong.append(str(error))
+    yield from (Check("problem", "vendor profiles", f"{text}; until then generic is used") for text in wrong)
+    if not wrong:
+        own = sum(profile.file is not None and site.folder in Path(profile.file).parents for profile in profiles.all)
+        yield Check(
+            "ok", "meters",
+            f"{len(meters.makes):,} registered, {len(meters.aliases):,} aliases, {len(meters.keys):,} keys, "
+            f"{len(profiles.all)} vendor profiles, {own} of them of this site",
+        )  # fmt: skip
+
+
+def _named(site: Site) -> list[str]:
+    names = {name for broker in site.settings.broker for name in (broker.vendor, *broker.topic_vendors.values())}
+    return sorted(name for name in names if name is not None)
 
 
 def _clock() -> Iterator[Check]:

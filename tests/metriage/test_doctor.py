@@ -38,7 +38,8 @@ def test_fresh_site_is_well_but_alone(site: Site) -> None:
     """No broker and no webhook are worth a look, not wrong."""
     seen = looked(site, "broker = []\n")
 
-    assert {"settings", "clock", "disk spool/", "disk lake/", "daemon", "lake", "metrics", "broker", "webhook"} == set(
+    assert {"settings", "clock", "disk spool/", "disk lake/", "daemon", "lake", "metrics", "meters", "broker",
+            "webhook"} == set(
         seen
     )
     assert "problem" not in {level for level, _ in seen.values()}
@@ -248,3 +249,23 @@ def test_command_prints_aligned_lines_and_fails_on_problems(site: Site, metriage
     assert {"level", "subject", "text"} == set(checks[0])
     plain = {check["subject"]: check["text"] for check in checks if check["subject"] in {"daemon", "lake", "settings"}}
     assert [41, 41, 41] == [line.index(text[:20]) for text in plain.values() for line in lines if text[:20] in line]
+
+
+def test_vendor_that_does_not_exist_is_a_problem(site: Site) -> None:
+    """A profile that [[broker]] names must be there."""
+    seen = looked(site, '[[broker]]\nurl = "mqtt://127.0.0.1:1"\nvendor = "nobody"\n')
+
+    assert "problem" == seen["vendor profiles"].level
+    assert "there is no vendor profile 'nobody'" in seen["vendor profiles"].text
+
+
+def test_keys_that_others_may_read_are_a_problem(site: Site) -> None:
+    """The file of keys must have mode 0600; no key is shown."""
+    file = site.folder / "meters.keys"
+    file.write_text('"12345678" = "00112233445566778899aabbccddeeff"\n', encoding="utf-8")
+    file.chmod(0o644)
+    seen = looked(site, 'broker = []\n[ingest]\nkeys_file = "meters.keys"\n')
+
+    assert "problem" == seen["meters"].level
+    assert "chmod 600" in seen["meters"].text
+    assert "00112233" not in seen["meters"].text
