@@ -38,10 +38,18 @@ def test_fresh_site_is_well_but_alone(site: Site) -> None:
     """No broker and no webhook are worth a look, not wrong."""
     seen = looked(site, "broker = []\n")
 
-    assert {"settings", "clock", "disk spool/", "disk lake/", "daemon", "lake", "metrics", "meters", "broker",
-            "webhook"} == set(
-        seen
-    )
+    assert {
+        "settings",
+        "clock",
+        "disk spool/",
+        "disk lake/",
+        "daemon",
+        "lake",
+        "metrics",
+        "meters",
+        "broker",
+        "webhook",
+    } == set(seen)
     assert "problem" not in {level for level, _ in seen.values()}
     assert "nothing to listen to" in seen["broker"][1]
     assert "nobody is told" in seen["webhook"][1]
@@ -255,8 +263,9 @@ def test_vendor_that_does_not_exist_is_a_problem(site: Site) -> None:
     """A profile that [[broker]] names must be there."""
     seen = looked(site, '[[broker]]\nurl = "mqtt://127.0.0.1:1"\nvendor = "nobody"\n')
 
-    assert "problem" == seen["vendor profiles"].level
-    assert "there is no vendor profile 'nobody'" in seen["vendor profiles"].text
+    level, text = seen["vendor profiles"]
+    assert "problem" == level
+    assert "there is no vendor profile 'nobody'" in text
 
 
 def test_keys_that_others_may_read_are_a_problem(site: Site) -> None:
@@ -266,6 +275,7 @@ def test_keys_that_others_may_read_are_a_problem(site: Site) -> None:
     file.chmod(0o644)
     seen = looked(site, 'broker = []\n[ingest]\nkeys_file = "meters.keys"\n')
 
-    assert "problem" == seen["meters"].level
-    assert "chmod 600" in seen["meters"].text
-    assert "00112233" not in seen["meters"].text
+    level, text = seen["meters"]
+    assert "problem" == level
+    assert "chmod 600" in text
+    assert "00112233" not in text
