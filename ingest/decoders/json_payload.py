@@ -126,11 +126,11 @@ def split_codes(text: str) -> list[str]:
     >>> split_codes("DRY BURST"), split_codes("leak, low battery"), split_codes("OK")
     (['DRY', 'BURST'], ['leak', 'low battery'], [])
     """
-    parts = _SEPARATOR.split(text.strip()) if text.strip().lower() not in NO_CODE else []
+    parts = [] if is_no_code(text) else _SEPARATOR.split(text.strip())
     found: dict[str, None] = {}
     for part in parts:
-        # Phrases are kept where something else separates them; words in capitals are codes each.
-        words = part.split() if len(parts) == 1 or part == part.upper() else [part]
+        # Words in capitals or with underscores are codes each; "low battery" is one.
+        words = part.split() if "_" in part or part == part.upper() else [part]
         found.update(dict.fromkeys(word for word in words if not is_no_code(word)))
     return list(found)
 
