@@ -61,16 +61,16 @@ def _uplink(envelope: dict[str, Any], meter_id: str) -> Uplink:
     if not isinstance(message, dict):
         raise DecodingError("wrong_type", f"uplink_message must be an object, not {excerpt(message)}")
     seq, time = message.get("f_cnt"), message.get("received_at")
-    beside = {name: envelope[name] for name in envelope.keys() - _KNOWN}
-    beside.update({name: message[name] for name in message.keys() - _KNOWN_UPLINK})
+    beside = {name: value for name, value in envelope.items() if name not in _KNOWN}
+    beside.update({name: value for name, value in message.items() if name not in _KNOWN_UPLINK})
     return Uplink(
-        meter_id=meter_id,
-        time=envelope.get("received_at") if time is None else time,
-        seq=0 if seq is None else seq,
-        radio=best_gateway(message.get("rx_metadata")),
-        found=message.get("decoded_payload") or _normalised(message),
-        data=message.get("frm_payload"),
-        beside=beside,
+        meter_id,
+        envelope.get("received_at") if time is None else time,
+        0 if seq is None else seq,
+        best_gateway(message.get("rx_metadata")),
+        message.get("decoded_payload") or _normalised(message),
+        message.get("frm_payload"),
+        beside,
     )
 
 
