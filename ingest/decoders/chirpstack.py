@@ -11,14 +11,15 @@ import msgspec
 
 from ingest.decoders import Context, shape
 from ingest.decoders.json_payload import check_topic, fields_of, level_after, of_meter, read_json
-from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink
+from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink, kept
 from ingest.message import Decoded
 from lake.errors import DecodingError
 
-# Of the envelope: what is read, and what tells of network, gateways and radio alone.
+# Of the envelope: what is kept, what is read, and what tells of network, gateways and radio alone.
+_KEPT = ("fPort", "dr")
 _KNOWN = frozenset(
     {"deviceInfo", "time", "fCnt", "rxInfo", "txInfo", "object", "data", "deduplicationId", "devAddr", "adr",
-     "confirmed", "regionConfigId"}
+     "confirmed", "regionConfigId", *_KEPT}
 )  # fmt: skip
 
 
@@ -39,7 +40,7 @@ class ChirpstackDecoder:
         envelope = read_json(self._json, payload)
         device = envelope.get("deviceInfo")
         meter_id = _meter(device, context)
-        beside = {name: value for name, value in envelope.items() if name not in _KNOWN}
+        beside = kept(envelope, _KNOWN, _KEPT)
         if isinstance(device, dict) and "deviceName" in device:
             beside["deviceName"] = device["deviceName"]
         seq = envelope.get("fCnt")

@@ -87,6 +87,14 @@ def _strength(reception: Mapping[str, Any]) -> float:
     return float(rssi) if isinstance(rssi, int | float) and -1000 < rssi < 1000 else -1000.0
 
 
+def kept(envelope: Mapping[str, Any], known: frozenset[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is kept of an envelope: fields of these `names`, and whatever is neither among them nor `known`."""
+    found = {name: envelope[name] for name in names if name in envelope}
+    if not envelope.keys() <= known:
+        found.update({name: value for name, value in envelope.items() if name not in known})
+    return found
+
+
 class Uplink(NamedTuple):
     """An uplink as its network server tells it.
 
