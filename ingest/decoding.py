@@ -82,6 +82,7 @@ class MessageDecoder:
         self.memory = {} if memory is None else memory
         self._decoders: dict[tuple[str, tuple[str, ...]], Decoder] = {}
         self._of_topic: dict[tuple[tuple[tuple[str, str], ...], str], str | None] = {}
+        self._shape_of_topic: dict[str, str | None] = {}
         self._envelope = msgspec.json.Decoder(_Envelope)
         self._sound = SoundReadings(max_message_bytes, self._aliases)
 
@@ -203,7 +204,13 @@ class MessageDecoder:
     def _recognised(self, topic: str | None, payload: bytes) -> str:
         """Return the name of the shape that topic or content show, the native one where they show none."""
         if topic is not None:
-            name = self._named(_shape_topics(), topic)
+            if topic not in self._shape_of_topic:
+                if len(self._shape_of_topic) >= _MOST_TOPICS:
+                    self._shape_of_topic.clear()
+                self._shape_of_topic[topic] = next(
+                    (name for filter_, name in _shape_topics() if topic_matches_sub(filter_, topic)), None
+                )
+            name = self._shape_of_topic[topic]
             if name is not None:
                 return name
         return next((name for name, shape in shapes().items() if shape.recognises(payload)), "native")

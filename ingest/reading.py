@@ -271,9 +271,11 @@ def build_row(
     for name, value in fields.items():
         if value is not None and name in _CHECKS:
             place, check = _CHECKS[name]
-            # What most values are needs no call.
-            sound = type(value) is float and check is check_number and -LARGEST <= value <= LARGEST
-            row[place] = value if sound else check(name, value)
+            kind = type(value)  # what most values are needs no call
+            if check is check_number and (kind is float or kind is int) and -LARGEST <= value <= LARGEST:
+                row[place] = float(value)
+            else:
+                row[place] = check(name, value)
     if row[_VALUES] == _NO_VALUES:
         raise DecodingError("no_value", "the reading has neither a value nor a status nor a code")
     row[_METER], row[_TS], row[_SOURCE], row[_AMBIGUOUS] = meter_id, ts, source, ambiguous

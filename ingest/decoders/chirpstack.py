@@ -11,14 +11,15 @@ import msgspec
 
 from ingest.decoders import Context, shape
 from ingest.decoders.json_payload import check_topic, fields_of, level_after, of_meter, read_json
-from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink
+from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink, kept
 from ingest.message import Decoded
 from lake.errors import DecodingError
 
-# Of the envelope: what is read, and what tells of network, gateways and radio alone.
+# Of the envelope: what is kept, what is read, and what tells of network, gateways and radio alone.
+_KEPT = ("fPort", "dr")
 _KNOWN = frozenset(
     {"deviceInfo", "time", "fCnt", "rxInfo", "txInfo", "object", "data", "deduplicationId", "devAddr", "adr",
-     "confirmed", "regionConfigId"}
+     "confirmed", "regionConfigId", *_KEPT}
 )  # fmt: skip
 
 
@@ -39,18 +40,18 @@ class ChirpstackDecoder:
         envelope = read_json(self._json, payload)
         device = envelope.get("deviceInfo")
         meter_id = _meter(device, context)
-        beside = {name: envelope[name] for name in envelope.keys() - _KNOWN}
+        beside = kept(envelope, _KNOWN, _KEPT)
         if isinstance(device, dict) and "deviceName" in device:
             beside["deviceName"] = device["deviceName"]
         seq = envelope.get("fCnt")
         uplink = Uplink(
-            meter_id=meter_id,
-            time=envelope.get("time"),
-            seq=0 if seq is None else seq,
-            radio=best_gateway(envelope.get("rxInfo")),
-            found=envelope.get("object"),
-            data=envelope.get("data"),
-            beside=beside,
+            meter_id,
+            envelope.get("time"),
+            0 if seq is None else seq,
+            best_gateway(envelope.get("rxInfo")),
+            envelope.get("object"),
+            envelope.get("data"),
+            beside,
         )
         try:
             return decode_uplink(uplink, context)
@@ -61,11 +62,15 @@ class ChirpstackDecoder:
 def _meter(device: object, context: Context) -> str:
     """Return the meter that envelope and topic name by its DevEUI."""
     eui = device.get("devEui") if isinstance(device, dict) else None
-    topic_eui = level_after(context.topic, "device")
-    found = topic_eui if eui is None else eui
+    if isinstance(eui, str):
+        eui = eui.lower()
+        if context.topic is None or f"/{eui}/" in context.topic:
+            return context.meter_id(eui)
+    named = level_after(context.topic, "device")
+    named = named.lower() if named else None
+    found = named if eui is None else eui
     if found is None:
         raise DecodingError("no_meter_id", "neither deviceInfo.devEui nor the topic names a device")
-    found = found.lower() if isinstance(found, str) else found
     meter_id = context.meter_id(found)
-    check_topic(topic_eui.lower() if topic_eui else None, found, meter_id, context)
+    check_topic(named, found, meter_id, context)
     return meter_id

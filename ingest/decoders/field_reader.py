@@ -9,12 +9,13 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from ingest.decoders.field_names import measured, words_of
-from ingest.decoders.json_payload import Codes, scaled
+from ingest.decoders.json_payload import Codes, scaled, text_codes
 
 # What makes the name of a truth value an alarm.
 _ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow",
           "freeze", "frost", "fault", "error", "fraud", "magnetic", "removed", "removal", "dismantled", "dry",
-          "overflow", "blocked", "battery", "reverse", "empty"}  # fmt: skip
+          "overflow", "blocked", "reverse", "empty"}  # fmt: skip
+_LOW_BATTERY = ({"low", "battery"}, {"low", "batt"}, {"low", "bat"})
 _NO_ALARM = {"enabled", "enable", "active", "external", "charging", "present", "ok", "clear"}
 _VALVE = {"valve", "state", "status", "position"}
 VALVE_WORDS = {
@@ -38,8 +39,10 @@ class _Plan(NamedTuple):
 
     Parameters
     ----------
-    columns : tuple of (column, name, factor, others)
-        The field that fills a column, the factor to its unit, and further fields (name, factor) that would.
+    single : tuple of (column, name)
+        Fields that alone fill a column, in its unit.
+    columns : tuple of (column, choices)
+        Columns with the fields (name, factor to its unit) that could fill them, the best first.
     plain : tuple of (column, name)
         Fields of the contract, passed on as they are.
     status, flags, valve, beside : tuple of str
@@ -48,7 +51,8 @@ class _Plan(NamedTuple):
         Whether the battery's voltage comes from a field that does not say whether it is in volts.
     """
 
-    columns: tuple[tuple[str, str, float, tuple[tuple[str, float], ...]], ...]
+    single: tuple[tuple[str, str], ...]
+    columns: tuple[tuple[str, tuple[tuple[str, float], ...]], ...]
     plain: tuple[str, ...]
     status: tuple[str, ...]
     flags: tuple[str, ...]
@@ -104,19 +108,28 @@ class FieldReader:
         plan = self._plans.get(names) or self._make_plan(names)
         fields: dict[str, Any] = {name: document[name] for name in plan.plain}
         extra = {name: document[name] for name in plan.beside}
-        for column, name, factor, others in plan.columns:
+        for column, name in plan.single:
             value = document[name]
-            if others or factor != 1 or not (type(value) is float or type(value) is int):
-                value = _first(document, ((name, factor), *others), extra)
-            fields[column] = value
+            kind = type(value)
+            fields[column] = value if kind is float or kind is int else _first(document, ((name, 1.0),), extra)
+        for column, choices in plan.columns:
+            fields[column] = _first(document, choices, extra)
         if plan.loose_voltage:
             fields["battery_v"] = _volts(fields["battery_v"])
         for name in plan.valve:
             _read_valve(name, document[name], fields, extra)
         reported = [name for name in plan.status if document[name] not in _NO_STATUS]
-        if len(reported) == 1 and not plan.flags and type(document[reported[0]]) is int:
-            fields["status"] = document[reported[0]]
-        elif reported or plan.flags:
+        if len(reported) == 1 and not plan.flags:
+            value = document[reported[0]]
+            found = text_codes(value) if type(value) is str else None
+            if found is not None:
+                if found:
+                    fields["error_codes"] = [*found]
+                return fields, extra
+            if type(value) is int:
+                fields["status"] = value
+                return fields, extra
+        if reported or plan.flags:
             self._read_codes(document, reported, plan.flags, fields, extra)
         return fields, extra
 
@@ -150,13 +163,17 @@ class FieldReader:
                 columns.setdefault(column[0], []).append((column[2], name, column[1]))
             else:
                 kinds[self._kind(name)].append(name)
-        fills = []
-        for target, fields in columns.items():
-            (_, name, factor), *others = sorted(fields)
-            fills.append((target, name, factor, tuple((other, scale) for _, other, scale in others)))
         del kinds["known"]
-        loose = any(target == "battery_v" and self._is_loose(name) for target, name, _, _ in fills)
-        return _Plan(tuple(fills), **{kind: tuple(found) for kind, found in kinds.items()}, loose_voltage=loose)
+        choices = {
+            column: tuple((name, factor) for _, name, factor in sorted(fields)) for column, fields in columns.items()
+        }
+        simple = {column: found[0][0] for column, found in choices.items() if len(found) == 1 and found[0][1] == 1}
+        return _Plan(
+            single=tuple(simple.items()),
+            columns=tuple((column, found) for column, found in choices.items() if column not in simple),
+            loose_voltage="battery_v" in choices and self._is_loose(choices["battery_v"][0][0]),
+            **{kind: tuple(found) for kind, found in kinds.items()},
+        )
 
     def _is_loose(self, name: str) -> bool:
         found = None if name in self._special else measured(name)
@@ -180,7 +197,8 @@ class FieldReader:
         words = words_of(name)
         if "valve" in words and words <= _VALVE:
             return "valve"
-        return "flags" if self._flags and words & _ALARM and not words & _NO_ALARM else "beside"
+        alarm = words & _ALARM or any(words >= low for low in _LOW_BATTERY)
+        return "flags" if self._flags and alarm and not words & _NO_ALARM else "beside"
 
 
 def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], extra: dict[str, Any]) -> object:

@@ -146,11 +146,11 @@ def _has_value(reading: _Reading) -> bool:
 
 def _meter(document: Mapping[str, Any], context: Context) -> str:
     """Return the meter that payload and topic name."""
-    header = _object(_object(document.get("notify_data")).get("header"))
-    inner = _object(document.get("payload"))
-    found = next(
-        (one[name] for one in (document, header, inner) for name in _DEVICE if one.get(name) is not None), None
-    )
+    found = document.get("deviceId")
+    if found is None:
+        header = _object(_object(document.get("notify_data")).get("header"))
+        places = (document, header, _object(document.get("payload")))
+        found = next((one[name] for one in places for name in _DEVICE if one.get(name) is not None), None)
     named = level_after(context.topic, "devices") if context.topic and context.topic.startswith("$oc/") else None
     if found is None and named is None:
         raise DecodingError("no_meter_id", f"none of {', '.join(_DEVICE)} names a device")

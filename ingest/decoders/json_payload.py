@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -21,6 +21,7 @@ _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _WHOLE = re.compile(r"\d{1,20}|0[xX][0-9a-fA-F]{1,16}")
 _SEPARATOR = re.compile(r"\s*[,;|/+&\n]\s*")
+_LONGEST_STATUS = 200  # characters of a text that is remembered
 _NOT_PLAIN = re.compile(r"\s+")
 
 # Words by which senders say that there is no code.
@@ -126,13 +127,27 @@ def split_codes(text: str) -> list[str]:
     >>> split_codes("DRY BURST"), split_codes("leak, low battery"), split_codes("OK")
     (['DRY', 'BURST'], ['leak', 'low battery'], [])
     """
-    parts = _SEPARATOR.split(text.strip()) if text.strip().lower() not in NO_CODE else []
+    parts = [] if is_no_code(text) else _SEPARATOR.split(text.strip())
     found: dict[str, None] = {}
     for part in parts:
-        # Phrases are kept where something else separates them; words in capitals are codes each.
-        words = part.split() if len(parts) == 1 or part == part.upper() else [part]
+        # Words in capitals or with underscores are codes each; "low battery" is one.
+        words = part.split() if "_" in part or part == part.upper() else [part]
         found.update(dict.fromkeys(word for word in words if not is_no_code(word)))
     return list(found)
+
+
+def text_codes(text: str) -> tuple[str, ...] | None:
+    """Return the codes of a status text; None where it is a number or a truth value.
+
+    Meters say the same few things, which are remembered.
+    """
+    return _text_codes(text) if len(text) <= _LONGEST_STATUS else _text_codes.__wrapped__(text)
+
+
+@lru_cache(maxsize=2_000)
+def _text_codes(text: str) -> tuple[str, ...] | None:
+    plain = text.strip()
+    return None if plain.lower() == "true" or _WHOLE.fullmatch(plain) else tuple(split_codes(plain))
 
 
 def is_no_code(word: str) -> bool:
@@ -163,12 +178,9 @@ class Codes:
             self.extend([name] if value else [])
             return True
         if isinstance(value, str):
-            text = value.strip()
-            if text.lower() == "true":
-                self.extend([name])
-                return True
-            if not _WHOLE.fullmatch(text):
-                self.extend(split_codes(text))
+            found, text = text_codes(value), value.strip()
+            if found is not None or text.lower() == "true":
+                self.extend([name] if found is None else found)
                 return True
             value = int(text, 16 if text[1:2] in {"x", "X"} else 10)
         elif isinstance(value, float) and value.is_integer():
@@ -273,12 +285,12 @@ def named_device(name: object, context: Context, levels: str = "") -> str:
 
 def add_row(
     decoded: Decoded, context: Context, meter_id: str, ts: int, fields: Mapping[str, Any], extra: Mapping[str, Any], *,
-    profile: str | None = None, invalid: Iterable[str] = (), where: str = "",
+    profile: str | None = None, invalid: Collection[str] = (), where: str = "",
 ) -> Row | None:  # fmt: skip
     """Add a reading to what a message holds, or why it cannot be taken; return the reading."""
     try:
         row = build_row(
-            fields, meter_id=meter_id, ts=ts, source=context.source, extra=extra, profile=profile, invalid=list(invalid)
+            fields, meter_id=meter_id, ts=ts, source=context.source, extra=extra, profile=profile, invalid=invalid
         )
     except DecodingError as error:
         decoded.rejections.append(Rejection(error.reason, where + error.detail, meter_id))

@@ -70,10 +70,13 @@ def best_gateway(receptions: object, snr: str = "snr") -> Radio:
     snr : str
         What it calls the ratio.
     """
-    heard = [item for item in receptions if isinstance(item, dict)] if isinstance(receptions, list) else None
-    if not heard:
+    if not isinstance(receptions, list) or not receptions:
         return _UNHEARD
-    best = max(heard, key=_strength) if len(heard) > 1 else heard[0]
+    best = receptions[0]
+    if len(receptions) > 1:
+        best = max((item for item in receptions if isinstance(item, dict)), key=_strength, default=None)
+    if not isinstance(best, dict):
+        return _UNHEARD
     rssi = best.get("rssi")
     ratio = best.get(snr)
     return Radio(rssi, 0.0 if ratio is None and rssi is not None else ratio)
@@ -82,6 +85,14 @@ def best_gateway(receptions: object, snr: str = "snr") -> Radio:
 def _strength(reception: Mapping[str, Any]) -> float:
     rssi = reception.get("rssi")
     return float(rssi) if isinstance(rssi, int | float) and -1000 < rssi < 1000 else -1000.0
+
+
+def kept(envelope: Mapping[str, Any], known: frozenset[str], names: tuple[str, ...]) -> dict[str, Any]:
+    """Return what is kept of an envelope: fields of these `names`, and whatever is neither among them nor `known`."""
+    found = {name: envelope[name] for name in names if name in envelope}
+    if not envelope.keys() <= known:
+        found.update({name: value for name, value in envelope.items() if name not in known})
+    return found
 
 
 class Uplink(NamedTuple):
@@ -147,7 +158,7 @@ def _add(
     uplink: Uplink, fields: dict[str, Any], extra: dict[str, Any], ts: int, context: Context, decoded: Decoded,
     profile: str | None, invalid: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
-    if [*fields.values()].count(None) == len(fields):
+    if fields.get("volume_m3") is None and [*fields.values()].count(None) == len(fields):
         names = ", ".join(sorted(extra)[:10])
         raise DecodingError("no_value", f"no field of the decoded object is known: {names[:200]}")
     if fields.get("rssi_dbm") is None:

@@ -11,17 +11,18 @@ import msgspec
 
 from ingest.decoders import Context, shape
 from ingest.decoders.json_payload import check_topic, fields_of, level_after, of_meter, read_json
-from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink
+from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink, kept
 from ingest.excerpt import excerpt
 from ingest.message import Decoded
 from lake.errors import DecodingError
 
-# Of the two levels: what is read, and what tells of network, gateways and radio alone.
+# Of the two levels: what is kept, what is read, and what tells of network, gateways and radio alone.
+_KEPT = ("f_port", "last_battery_percentage")
 _KNOWN = frozenset({"end_device_ids", "uplink_message", "received_at", "correlation_ids"})
 _KNOWN_UPLINK = frozenset(
     {"f_cnt", "frm_payload", "decoded_payload", "rx_metadata", "received_at", "settings", "session_key_id",
      "consumed_airtime", "network_ids", "locations", "version_ids", "normalized_payload", "confirmed",
-     "packet_error_rate", "last_a_f_cnt_down"}
+     "packet_error_rate", "last_a_f_cnt_down", *_KEPT}
 )  # fmt: skip
 
 
@@ -61,16 +62,16 @@ def _uplink(envelope: dict[str, Any], meter_id: str) -> Uplink:
     if not isinstance(message, dict):
         raise DecodingError("wrong_type", f"uplink_message must be an object, not {excerpt(message)}")
     seq, time = message.get("f_cnt"), message.get("received_at")
-    beside = {name: envelope[name] for name in envelope.keys() - _KNOWN}
-    beside.update({name: message[name] for name in message.keys() - _KNOWN_UPLINK})
+    beside = kept(envelope, _KNOWN, ())
+    beside.update(kept(message, _KNOWN_UPLINK, _KEPT))
     return Uplink(
-        meter_id=meter_id,
-        time=envelope.get("received_at") if time is None else time,
-        seq=0 if seq is None else seq,
-        radio=best_gateway(message.get("rx_metadata")),
-        found=message.get("decoded_payload") or _normalised(message),
-        data=message.get("frm_payload"),
-        beside=beside,
+        meter_id,
+        envelope.get("received_at") if time is None else time,
+        0 if seq is None else seq,
+        best_gateway(message.get("rx_metadata")),
+        message.get("decoded_payload") or _normalised(message),
+        message.get("frm_payload"),
+        beside,
     )
 
 

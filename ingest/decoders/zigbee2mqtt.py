@@ -70,6 +70,8 @@ class Zigbee2MqttDecoder:
 def _meter(document: dict[str, Any], named: str | None, context: Context) -> str:
     """Return the meter that the topic names, else what the payload says of its device."""
     device = document.get("device")
+    if device is None and named is not None:
+        return named_device(named, context, levels=".")
     known = device if isinstance(device, dict) else {}
     friendly, address = known.get("friendlyName"), known.get("ieeeAddr")
     name = next((one for one in (named, friendly, address) if one is not None), None)

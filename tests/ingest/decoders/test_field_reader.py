@@ -1,0 +1,79 @@
+"""Free-form objects."""
+
+from __future__ import annotations
+
+import pytest
+
+from ingest.decoders.field_reader import FieldReader
+from lake.errors import DecodingError
+
+
+def reader(**options: object) -> FieldReader:
+    return FieldReader(**({"status": {"status", "alarm"}} | options))  # type: ignore[arg-type]
+
+
+def test_read_keeps_what_it_does_not_know() -> None:
+    """Measurements, codes and valve states are found, all else is kept."""
+    found = {"total_m3": "1.5", "leak": True, "tamper": False, "valve": "OPENED", "pulses": 3, "status": "LEAK"}
+
+    fields, extra = reader().read(found)
+
+    assert {"volume_m3": 1.5, "valve_state": "open", "error_codes": ["LEAK", "leak"]} == fields
+    assert {"tamper": False, "pulses": 3} == extra
+
+
+def test_read_takes_the_best_field_that_holds_something() -> None:
+    """Of several fields for a column the best one that is not null is taken, the others are kept."""
+    found = {"total_forward_m3": 2, "total_m3": None, "total_volume_m3": 1}
+
+    assert ({"volume_m3": 1}, {"total_forward_m3": 2}) == reader().read(found)
+
+
+def test_read_the_same_names_again() -> None:
+    """What was worked out for a set of names does not depend on the values that came first."""
+    one = reader()
+
+    assert one.read({"total_m3": 1, "status": "A"}) == ({"volume_m3": 1, "error_codes": ["A"]}, {})
+    assert one.read({"total_m3": "x", "status": 4}) == ({"volume_m3": "x", "status": 4}, {})
+    assert one.read({"total_m3": None, "status": None}) == ({"volume_m3": None}, {})
+
+
+def test_read_two_status_words() -> None:
+    """A second status word that says something else is kept."""
+    assert ({"status": 4}, {"alarm": 5}) == reader().read({"status": 4, "alarm": 5})
+
+
+@pytest.mark.parametrize("value", [{}, [1], [None], 1.5])
+def test_read_status_of_another_type(value: object) -> None:
+    """A status that is neither text nor whole number is refused."""
+    with pytest.raises(DecodingError, match="wrong_type"):
+        reader().read({"status": value})
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"), [(3608, 3.608), (3.6, 3.6), ("3608", 3.608), (True, True), (None, None)]
+)
+def test_read_voltage_without_a_unit(value: object, expected: object) -> None:
+    """A voltage above a hundred whose name says no unit is in millivolts."""
+    fields, _ = reader().read({"batteryVoltage": value})
+
+    assert expected == fields["battery_v"]
+
+
+def test_read_without_flags_and_loose_units() -> None:
+    """A reader for names with units takes no other, and no truth values."""
+    strict = reader(stated=True, flags=False)
+
+    assert ({}, {"volume": 1, "leak": True}) == strict.read({"volume": 1, "leak": True})
+
+
+def test_read_many_names_are_not_remembered() -> None:
+    """Names that no device has do not fill the memory."""
+    one = reader()
+    for number in range(1_500):
+        one.read({f"total_m3_{number}": 1})
+    one.read({"a" * 5_000: 1})
+    one.read({f"field{number}": 1 for number in range(300)})
+
+    assert len(one._plans) <= 1_000
+    assert all(sum(map(len, names)) <= 4_000 and len(names) <= 200 for names in one._plans)
