@@ -11,8 +11,8 @@ import polars as pl
 
 from ingest.account import ReplayOf, Tally
 from ingest.message import BESIDE, ROW_COLUMNS, Decoded, RawMessage, Row
+from ingest.profiles.vendor_profile import VendorProfile
 from ingest.row_schema import ROW_SCHEMA
-from ingest.vendor_profile import VendorProfile
 from lake.schemas import QUARANTINE, TIME
 from lake.vocabulary import MEASURES
 

@@ -26,7 +26,7 @@ from deltalake.transaction import AddAction
 from ingest.account import Plan, Tally
 from ingest.batch import Batch, Register, count_outcomes, error_code_rows, flag, newest_registers
 from ingest.duplicates import DuplicateIndex
-from ingest.vendor_profile import VendorProfile
+from ingest.profiles.vendor_profile import VendorProfile
 from lake.errors import LakeError, VersionConflictError
 from lake.failpoints import reach
 from lake.schemas import ERROR_CODES, QUARANTINE, READINGS, TableSchema

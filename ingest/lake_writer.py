@@ -24,10 +24,10 @@ from ingest.account import Plan, State
 from ingest.batch import Batch
 from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.collecting import Collector
-from ingest.dialects import Dialects, SiteDialects
 from ingest.gap import Gap
 from ingest.local_time import LocalClock
 from ingest.meters import NO_METERS, load_meters
+from ingest.profiles.dialects import Dialects, SiteDialects
 from ingest.settings import WriterSettings
 from ingest.spool import Spool
 from lake.errors import LakeError, SettingsError, SiteFolderError, SpoolError

@@ -29,12 +29,12 @@ from ingest.account import Plan, ReplayOf, State, Tally
 from ingest.batch import Batch, BatchBuilder, Register
 from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.decoding import MessageDecoder
-from ingest.dialects import Dialects
 from ingest.local_time import LocalClock, microseconds
 from ingest.message import Channel, Decoded, RawMessage
 from ingest.meters import load_meters
+from ingest.profiles.dialects import Dialects
+from ingest.profiles.vendor_profile import load_profiles
 from ingest.settings import WriterSettings
-from ingest.vendor_profile import load_profiles
 from lake.errors import LakeError
 from lake.failpoints import reach
 from lake.row_changes import change_rows

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime, timedelta
 import polars as pl
 
 from ingest.batch import error_code_rows
-from ingest.dialects import Dialects
+from ingest.profiles.dialects import Dialects
 from lake.row_changes import change_rows
 from lake.schemas import ERROR_CODES, READINGS
 from lake.tables import Lake

@@ -92,7 +92,7 @@ def examine(site: Site) -> Iterator[Check]:
 def _meters(site: Site) -> Iterator[Check]:
     """Look at keys, registry and vendor profiles, as the lake writer reads them."""
     from ingest.meters import load_meters  # noqa: PLC0415
-    from ingest.vendor_profile import load_profiles  # noqa: PLC0415
+    from ingest.profiles.vendor_profile import load_profiles  # noqa: PLC0415
 
     try:
         meters = load_meters(site.writer_settings)

@@ -11,11 +11,11 @@ from typing import Any
 
 import msgspec
 
-from ingest.profile_cases import Outcome, run_cases
-from ingest.profile_checks import Problem, unknown_keys
-from ingest.profile_format import Match, ProfileFile
-from ingest.profile_matching import twins
-from ingest.vendor_profile import GENERIC, VendorProfile, read_definition, shipped_names, shipped_profile
+from ingest.profiles.cases import Outcome, run_cases
+from ingest.profiles.checks import Problem, unknown_keys
+from ingest.profiles.format import Match, ProfileFile
+from ingest.profiles.matching import twins
+from ingest.profiles.vendor_profile import GENERIC, VendorProfile, read_definition, shipped_names, shipped_profile
 from lake.errors import SettingsError, UsageError
 
 _WHERE = re.compile(r"^(?P<text>.*) - at `\$\.?(?P<key>[^`]*)`$", re.DOTALL)

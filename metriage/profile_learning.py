@@ -14,7 +14,7 @@ from datetime import date
 
 import polars as pl
 
-from ingest.profile_translation import spelling
+from ingest.profiles.translation import spelling
 from lake.schemas import DAILY
 from lake.vocabulary import FAULTS
 

@@ -8,9 +8,9 @@ from typing import Any, get_args, get_origin
 import msgspec
 from msgspec.structs import FieldInfo
 
-from ingest.profile_format import Match, ProfileFile
-from ingest.profile_matching import KEYS
-from ingest.vendor_profile import VendorProfile, shipped_names, shipped_profile
+from ingest.profiles.format import Match, ProfileFile
+from ingest.profiles.matching import KEYS
+from ingest.profiles.vendor_profile import VendorProfile, shipped_names, shipped_profile
 from metriage.definitions import (
     default,
     description,

@@ -7,12 +7,12 @@ from typing import Any
 
 from ingest.account import State
 from ingest.decoders import shapes
-from ingest.dialects import Dialects
 from ingest.meters import load_meters
+from ingest.profiles.dialects import Dialects
+from ingest.profiles.vendor_profile import load_profiles
 from ingest.receiver.connection import channel_of
 from ingest.replay import Replay
 from ingest.retranslation import Retranslation
-from ingest.vendor_profile import load_profiles
 from lake.errors import SiteFolderError, UsageError
 from metriage.site import Site
 

@@ -11,10 +11,10 @@ from datetime import datetime
 from typing import Any, NamedTuple
 
 from ingest.decoders import Context, shape
+from ingest.frames.module_cipher import decrypt
+from ingest.frames.wrapped_frame import Wrapped, glimpse, unwrap
 from ingest.message import Decoded, Rejection, Row
-from ingest.module_cipher import decrypt
 from ingest.reading import build_row, check_time, meter_id_of_topic
-from ingest.wrapped_frame import Wrapped, glimpse, unwrap
 from lake.errors import DecodingError
 
 _PREAMBLE = b"\xfe\xff\x00"  # wake-up bytes, and what idle lines leave before them

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ingest.decoders import Context, shape
-from ingest.mbus_link import wired_frames
-from ingest.mbus_reading import mbus_row
+from ingest.frames.mbus_link import wired_frames
+from ingest.frames.mbus_reading import mbus_row
+from ingest.frames.wrapped_frame import glimpse, unwrap
 from ingest.message import Decoded, Rejection
-from ingest.wrapped_frame import glimpse, unwrap
 from lake.errors import DecodingError
 
 

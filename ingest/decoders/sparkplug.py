@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 from ingest.decoders import Context, shape
 from ingest.excerpt import excerpt
+from ingest.frames.sparkplug_schema import payload_class, scalar
 from ingest.message import Decoded, Rejection
 from ingest.reading import build_row, check_time
-from ingest.sparkplug_schema import payload_class, scalar
 from lake.errors import DecodingError
 from lake.vocabulary import MEASURES
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from ingest.decoders import Context, shape
-from ingest.mbus_link import wireless_frame
-from ingest.mbus_reading import mbus_row
+from ingest.frames.mbus_link import wireless_frame
+from ingest.frames.mbus_reading import mbus_row
+from ingest.frames.wrapped_frame import glimpse, unwrap
 from ingest.message import Decoded
-from ingest.wrapped_frame import glimpse, unwrap
 
 _SENT_BY_METERS = (0x44, 0x46)  # C fields: unsolicited data, installation
 _LARGEST_CRCS = 34

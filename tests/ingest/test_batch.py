@@ -19,7 +19,7 @@ from ingest.batch import (
     newest_registers,
 )
 from ingest.message import BESIDE, RawMessage
-from ingest.vendor_profile import shipped_profile
+from ingest.profiles.vendor_profile import shipped_profile
 from lake.schemas import READINGS
 from tests.ingest.messages import MQTT, NOW, TOPIC, decode, native
 

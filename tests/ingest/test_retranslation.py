@@ -8,11 +8,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from ingest.dialects import Dialects
 from ingest.message import Channel
 from ingest.meters import Make
+from ingest.profiles.dialects import Dialects
+from ingest.profiles.vendor_profile import load_profiles
 from ingest.retranslation import Retranslated, Retranslation
-from ingest.vendor_profile import load_profiles
 from lake.row_changes import change_rows
 from lake.schemas import ERROR_CODES
 from lake.tables import Lake

@@ -99,7 +99,7 @@ def test_unknown_code_on_too_few_days_has_no_symptoms() -> None:
 @pytest.mark.parametrize("code", ['E"7', "a\nid = 'x'", "\\", "\x00\x1b[31m", "# no", "停阀"])
 def test_draft_of_a_hostile_code_is_a_valid_profile(tmp_path: Path, code: str) -> None:
     """Whatever a meter sent as a code, the draft is TOML, and the code stands in it as it came."""
-    from ingest.vendor_profile import load_profiles
+    from ingest.profiles.vendor_profile import load_profiles
 
     each = UnknownCode(code, None, "generic", 1, 1, DAY, DAY, [("x\ny", 1)])
     (tmp_path / "profiles").mkdir()

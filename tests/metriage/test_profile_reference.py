@@ -6,9 +6,9 @@ import tomllib
 
 import msgspec
 
-from ingest.profile_cases import run_cases
-from ingest.profile_format import ProfileFile
-from ingest.vendor_profile import VendorProfile, shipped_names
+from ingest.profiles.cases import run_cases
+from ingest.profiles.format import ProfileFile
+from ingest.profiles.vendor_profile import VendorProfile, shipped_names
 from metriage.definitions import description, fields, is_table, item_type
 from metriage.profile_reference import profiles_page
 

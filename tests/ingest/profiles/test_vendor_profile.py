@@ -12,9 +12,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.profile_cases import run_cases
-from ingest.profile_translation import spelling
-from ingest.vendor_profile import (
+from ingest.profiles.cases import run_cases
+from ingest.profiles.translation import spelling
+from ingest.profiles.vendor_profile import (
     VendorProfile,
     load_profiles,
     shipped_names,
@@ -22,7 +22,7 @@ from ingest.vendor_profile import (
 )
 from lake.errors import SettingsError
 from lake.vocabulary import FAMILIES, SEVERITIES
-from tests.ingest.profile_makers import CODE, profile, readings
+from tests.ingest.profiles.profile_makers import CODE, profile, readings
 
 NAMES = shipped_names()
 PLAIN: dict[str, dict[str, Any]] = {

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.profile_translation import Translation, reversed_bytes
-from tests.ingest.profile_makers import CODE, profile
+from ingest.profiles.translation import Translation, reversed_bytes
+from tests.ingest.profiles.profile_makers import CODE, profile
 
 LOW = {"words": ["LOW_POWER"], "family": "battery", "severity": 2, "meaning": "low", "meaning_zh": "低"}
 

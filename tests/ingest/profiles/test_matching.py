@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ingest.profile_format import Match
-from ingest.profile_matching import Rank, rank, twins
+from ingest.profiles.format import Match
+from ingest.profiles.matching import Rank, rank, twins
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
-from ingest.profile_format import Bits, ProfileFile
+from ingest.profiles.format import Bits, ProfileFile
 
 MILDEST = 4
 UNKNOWN = "unknown"

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.mbus_link import Address, LinkFrame, crc16, wired_frames, wireless_frame
+from ingest.frames.mbus_link import Address, LinkFrame, crc16, wired_frames, wireless_frame
 from lake.errors import DecodingError
 from tests.ingest.decoders.frames import en13757_crc, format_a, format_b, link_address, wired, wireless
 

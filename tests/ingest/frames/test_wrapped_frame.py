@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.decoders import shapes
-from ingest.wrapped_frame import FRAME_FIELDS, glimpse, unwrap
+from ingest.frames.wrapped_frame import FRAME_FIELDS, glimpse, unwrap
 from lake.errors import DecodingError
 from tests.ingest.decoders.golden import cases, payload_of
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ingest.profile_cases import run_cases
-from tests.ingest.profile_makers import CODE, profile
+from ingest.profiles.cases import run_cases
+from tests.ingest.profiles.profile_makers import CODE, profile
 
 CASE: dict[str, Any] = {
     "status": 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.module_cipher import decrypt
+from ingest.frames.module_cipher import decrypt
 from lake.errors import DecodingError
 
 # NIST SP 800-38A F.2.1 and F.1.1, and the example of GB/T 32907-2016 A.1.

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import polars as pl
 
-from ingest.profile_format import Case
+from ingest.profiles.format import Case
 from ingest.row_schema import ROW_SCHEMA
 
 if TYPE_CHECKING:
-    from ingest.vendor_profile import VendorProfile
+    from ingest.profiles.vendor_profile import VendorProfile
 
 
 class Outcome(NamedTuple):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import NamedTuple
 
-from ingest.profile_format import Match
+from ingest.profiles.format import Match
 
 KEYS = ("module_vendor", "manufacturer", "model", "firmware")
 

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
+from ingest.profiles.vendor_profile import VendorProfile, shipped_names, shipped_profile
 from ingest.row_schema import ROW_SCHEMA
-from ingest.vendor_profile import VendorProfile, shipped_names, shipped_profile
-from tests.ingest.profile_makers import profile, readings
+from tests.ingest.profiles.profile_makers import profile, readings
 
 FILLED = ("valve_state", "valve_refusal", "battery_v", "invalid_fields", "error_codes")
 BATTERY = [{"fields": ["b"], "unit": "percent", "low_at": 10, "empty_at": 1}]

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.mbus_records import RawRecord, Record, cut, read
+from ingest.frames.mbus_records import RawRecord, Record, cut, read
 from lake.errors import DecodingError
 from tests.ingest.decoders.frames import bcd
 

@@ -6,12 +6,12 @@ from datetime import date, datetime
 from typing import Any
 
 from ingest.decoders import Context
-from ingest.mbus_link import WATER, LinkFrame
-from ingest.mbus_records import RawRecord, Record, cut, read, remember, unfold, words
-from ingest.mbus_security import Clear, address_of, clear
+from ingest.frames.mbus_link import WATER, LinkFrame
+from ingest.frames.mbus_records import RawRecord, Record, cut, read, remember, unfold, words
+from ingest.frames.mbus_security import Clear, address_of, clear
+from ingest.frames.wrapped_frame import Wrapped
 from ingest.message import Row
 from ingest.reading import INT64, build_row, check_time
-from ingest.wrapped_frame import Wrapped
 from lake.errors import DecodingError
 
 _FORWARD, _BACKWARD = "Accumulation only if value is positive", "Accumulation only if value is negative"

@@ -9,8 +9,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 import msgspec
 import polars as pl
 
-from ingest.profile_format import VOLTS, Battery, ProfileFile, Refusal, Sentinel
-from ingest.profile_translation import StatusWord
+from ingest.profiles.format import VOLTS, Battery, ProfileFile, Refusal, Sentinel
+from ingest.profiles.translation import StatusWord
 
 _LONGEST = 64  # of a value that becomes part of a code
 _SAYS_NOTHING = ("false", "0")

@@ -15,7 +15,7 @@ import polars as pl
 import structlog
 
 from ingest.meters import Make
-from ingest.vendor_profile import GENERIC, Profiles, VendorProfile, load_profiles
+from ingest.profiles.vendor_profile import GENERIC, Profiles, VendorProfile, load_profiles
 from lake.errors import SettingsError
 
 log = structlog.get_logger(__name__)

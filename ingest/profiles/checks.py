@@ -9,8 +9,8 @@ from typing import Any, Literal, get_args
 
 import msgspec
 
-from ingest.profile_format import VOLTS, Battery, Bits, ProfileFile, Refusal
-from ingest.profile_translation import Words, spelling
+from ingest.profiles.format import VOLTS, Battery, Bits, ProfileFile, Refusal
+from ingest.profiles.translation import Words, spelling
 from lake.vocabulary import FAMILIES, MEASURES, READING, SEVERITIES, VALVE_REFUSALS, VALVE_STATES
 
 _BATTERY_CODES = ("BATTERY_LOW", "BATTERY_EMPTY")

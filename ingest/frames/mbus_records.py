@@ -12,7 +12,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from ingest.mbus_link import crc16
+from ingest.frames.mbus_link import crc16
 from lake.errors import DecodingError
 
 _IDLE = 0x2F

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from ingest.mbus_link import Address, LinkFrame, crc16
+from ingest.frames.mbus_link import Address, LinkFrame, crc16
 from lake.errors import DecodingError
 
 _BLOCK = 16

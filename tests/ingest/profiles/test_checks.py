@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from ingest.profile_checks import Problem, problems, unknown_keys
-from tests.ingest.profile_makers import CODE, definition
+from ingest.profiles.checks import Problem, problems, unknown_keys
+from tests.ingest.profiles.profile_makers import CODE, definition
 
 BIT = {"mask": 1, "family": "coil", "severity": 2, "meaning": "m", "meaning_zh": "义"}
 

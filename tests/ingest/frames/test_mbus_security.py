@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from ingest.mbus_link import LinkFrame, wireless_frame
-from ingest.mbus_security import address_of, clear
+from ingest.frames.mbus_link import LinkFrame, wireless_frame
+from ingest.frames.mbus_security import address_of, clear
 from lake.errors import DecodingError
 from tests.ingest.decoders.frames import link_address, mode_7, wireless
-from tests.ingest.test_mbus_link import OMS
+from tests.ingest.frames.test_mbus_link import OMS
 
 # OMS Specification Vol. 2, Annex N: the same gas meter with security profiles A and B, and what both hold.
 KEY_A = bytes.fromhex("0102030405060708090A0B0C0D0E0F11")

@@ -9,10 +9,10 @@ import pytest
 from structlog.testing import capture_logs
 
 from ingest.batch import BatchBuilder
-from ingest.dialects import Dialects, SiteDialects
 from ingest.message import Channel, RawMessage
 from ingest.meters import Make
-from ingest.vendor_profile import load_profiles
+from ingest.profiles.dialects import Dialects, SiteDialects
+from ingest.profiles.vendor_profile import load_profiles
 from tests.ingest.messages import MQTT, NOW, TOPIC, decode, native
 
 CJT188 = Make(module_vendor="云衡")

@@ -7,9 +7,9 @@ from typing import Any
 import msgspec
 import polars as pl
 
-from ingest.profile_format import ProfileFile
+from ingest.profiles.format import ProfileFile
+from ingest.profiles.vendor_profile import VendorProfile
 from ingest.row_schema import ROW_SCHEMA
-from ingest.vendor_profile import VendorProfile
 
 CODE = {"words": ["A"], "family": "coil", "severity": 1, "meaning": "m", "meaning_zh": "义"}
 

@@ -1,6 +1,6 @@
 """Vendor profiles: what a vendor's codes and status word mean, as data files with their own cases.
 
-The format is defined in :mod:`ingest.profile_format` and explained in ``docs/profiles.md``. Shipped files lie in
+The format is defined in :mod:`ingest.profiles.format` and explained in ``docs/profiles.md``. Shipped files lie in
 ``ingest/profiles/``, those of a site in its folder ``profiles/``; one of the site stands for the shipped one of its id.
 """
 
@@ -15,16 +15,16 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from ingest.profile_checks import Problem, problems, unknown_keys
-from ingest.profile_format import Case, Match, ProfileFile
-from ingest.profile_matching import rank
-from ingest.profile_translation import StatusWord, Translation, Words
+from ingest.profiles.checks import Problem, problems, unknown_keys
+from ingest.profiles.format import Case, Match, ProfileFile
+from ingest.profiles.matching import rank
+from ingest.profiles.translation import StatusWord, Translation, Words
 from lake.errors import SettingsError
 
 if TYPE_CHECKING:
     import polars as pl
 
-    from ingest.profile_normalising import Normaliser
+    from ingest.profiles.normalising import Normaliser
 
 __all__ = ["GENERIC", "ProfileFile", "Profiles", "Translation", "VendorProfile", "load_profiles", "shipped_profile"]
 
@@ -111,7 +111,7 @@ class VendorProfile:
     @property
     def _normaliser(self) -> Normaliser:
         if self._own_normaliser is None:
-            from ingest.profile_normalising import Normaliser  # noqa: PLC0415 - who only translates needs no Polars
+            from ingest.profiles.normalising import Normaliser  # noqa: PLC0415 - who only translates needs no Polars
 
             inherited = self._fallback._normaliser if self._fallback is not None else None  # noqa: SLF001 - own class
             self._own_normaliser = Normaliser(self.definition, self._status, inherited)
