@@ -17,7 +17,7 @@ from ingest.monitoring.vitals import BrokerVitals, DaemonVitals
 from ingest.monitoring.vitals_file import VitalsFile
 from ingest.receiver.connection import broker_name, broker_password, check_credentials
 from ingest.receiver.subscriber import Subscriber
-from ingest.settings import BrokerSettings, IngestSettings, MetricsSettings, WriterSettings
+from ingest.settings import KEPT_BYTES, BrokerSettings, MetricsSettings, WriterSettings
 from ingest.spool import Spool
 from ingest.upkeep import Upkeep
 from ingest.upkeep_process import UpkeepProcess
@@ -50,7 +50,7 @@ class Receiver:
         Takes what it receives.
     stop : threading.Event
         Ends it.
-    max_message_bytes : int
+    most_bytes : int
         A longer message is cut [B].
     """
 
@@ -60,9 +60,9 @@ class Receiver:
         site: Path,
         upkeep: Upkeep,
         stop: threading.Event,
-        max_message_bytes: int = IngestSettings().max_message_bytes,
+        most_bytes: int = KEPT_BYTES,
     ) -> None:
-        self._max_message_bytes = max_message_bytes
+        self._most_bytes = most_bytes
         self._settings = settings
         self._site = site
         self._upkeep = upkeep
@@ -85,9 +85,9 @@ class Receiver:
 
     def _run(self) -> None:
         try:
-            Subscriber(
-                self._settings, self._site, self._upkeep, self.vitals, max_message_bytes=self._max_message_bytes
-            ).run(self._stop)
+            Subscriber(self._settings, self._site, self._upkeep, self.vitals, most_bytes=self._most_bytes).run(
+                self._stop
+            )
         except Exception as error:
             # An error of ours. What was not acknowledged comes again over the next connection.
             log.exception("receiver died", url=self._settings.url, error=str(error), restart_s=self._restart_s)
@@ -204,7 +204,7 @@ def run_daemon(
         spool = stack.enter_context(Spool(site / "spool"))
         writer = stack.enter_context(WriterProcess(settings))
         upkeep = Upkeep(spool, settings)
-        receivers = [Receiver(broker, site, upkeep, stop, settings.ingest.max_message_bytes) for broker in brokers]
+        receivers = [Receiver(broker, site, upkeep, stop) for broker in brokers]
         watch = _Watch(receivers, writer, upkeep, stack.enter_context(VitalsFile(site / "spool")))
         upkeep.run()
         writer.wait_ready(_READY_S)  # receiving needs no lake: where that does not come, we begin without it

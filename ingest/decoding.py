@@ -17,7 +17,7 @@ from ingest.keys import NO_KEYS, Keys
 from ingest.local_time import LocalClock, parse_time
 from ingest.message import TS, Channel, Decoded, RawMessage, RawRow, Rejection, Row
 from ingest.reading import check_meter_id, check_time, meter_id_of_topic
-from ingest.settings import CodecSettings
+from ingest.settings import KEPT_BYTES, CodecSettings
 from ingest.sound_readings import SoundReadings
 from lake.errors import DecodingError
 
@@ -122,9 +122,7 @@ class MessageDecoder:
         received_at = message.received_at
         try:
             if len(message.payload) > self._max_message_bytes:
-                raise DecodingError(
-                    "too_large", f"{len(message.payload)} bytes; the limit is {self._max_message_bytes}"
-                )
+                raise DecodingError("too_large", _too_large(len(message.payload), self._max_message_bytes))
             payload = message.payload
             if channel.enveloped:
                 payload, topic, received_at = self._open_envelope(payload, topic, channel)
@@ -220,6 +218,12 @@ class MessageDecoder:
 def _shape_topics() -> tuple[tuple[str, str], ...]:
     """Return the topic filters of all shapes, with their names."""
     return tuple((filter_, name) for name, shape in shapes().items() for filter_ in shape.topics)
+
+
+def _too_large(size: int, limit: int) -> str:
+    if size > KEPT_BYTES:
+        return f"more than {KEPT_BYTES} bytes, the rest of which is not kept; the limit is {limit}"
+    return f"{size} bytes; the limit is {limit} (ingest.max_message_bytes)"
 
 
 def _short(channel: Channel) -> bool:

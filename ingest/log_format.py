@@ -14,7 +14,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import structlog
 
@@ -86,9 +86,45 @@ def configure_logging(*, verbose: bool = False) -> None:
             _escape_delete,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(logging.DEBUG if verbose else logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=structlog.WriteLoggerFactory(cast("TextIO", _Unfailing(sys.stderr))),
         cache_logger_on_first_use=True,
     )
+
+
+class _Unfailing:
+    """A stream that never fails: whoever reads the log may have gone, or its disk be full; receiving goes on.
+
+    Parameters
+    ----------
+    stream : TextIO
+        Where to write.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._lost = False
+
+    def write(self, text: str) -> None:
+        """Write `text`, or leave it."""
+        try:
+            self._stream.write(text)
+        except (OSError, ValueError):  # a pipe that is broken, or closed
+            self._point_nowhere()
+
+    def flush(self) -> None:
+        """Flush what was written, or leave it."""
+        try:
+            self._stream.flush()
+        except (OSError, ValueError):
+            self._point_nowhere()
+
+    def _point_nowhere(self) -> None:
+        """Forget what the stream still holds of it, so that the end of the process does not fail over it either."""
+        if self._lost:
+            return
+        self._lost = True
+        with contextlib.suppress(OSError, ValueError), open(os.devnull, "wb") as nowhere:  # noqa: PTH123 - a name
+            os.dup2(nowhere.fileno(), self._stream.fileno())
 
 
 def _clean(_logger: Any, _name: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

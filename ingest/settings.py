@@ -318,6 +318,11 @@ class CodecSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         return bool(self.names) or all(isinstance(column, int) for column in columns)
 
 
+# A message is kept up to this size whatever the limit of decoding: what was refused must come back whole when the limit
+# is raised. MQTT allows eight times as much, which no process that stays small can hold [B].
+KEPT_BYTES = 32_000_000
+
+
 class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Spool and lake writing: ``[ingest]``."""
 
@@ -330,9 +335,14 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     commit_bytes: Annotated[
         int, Meta(ge=1_000_000, description="bytes of messages that make a commit before that time is over [B]")
     ] = 64_000_000
-    max_message_bytes: Annotated[int, Meta(ge=1_000, description="a larger message is quarantined undecoded [B]")] = (
-        4_000_000
-    )
+    max_message_bytes: Annotated[
+        int,
+        Meta(
+            ge=1_000,
+            le=KEPT_BYTES,
+            description="a larger message is quarantined undecoded; up to 32,000,000 bytes are kept of it [B]",
+        ),
+    ] = 4_000_000
     keys_file: Annotated[
         str | None,
         Meta(description='file of mode 0600 with keys of encrypted meters, a line each: "meter or device id" = "hex"'),

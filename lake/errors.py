@@ -57,7 +57,19 @@ class SiteFolderError(UsageError):
 
 
 class SiteLockedError(UsageError):
-    """Another process holds the site folder."""
+    """Another process holds the site folder.
+
+    Parameters
+    ----------
+    message : str
+        What happened, and what to do.
+    holder : str
+        Who holds it.
+    """
+
+    def __init__(self, message: str, holder: str = "another process") -> None:
+        super().__init__(message)
+        self.holder = holder
 
 
 class DecodingError(MetriageError):

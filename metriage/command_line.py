@@ -91,15 +91,17 @@ def status(folder: Dir = Path(), as_json: Json = False) -> int:
             print_overview(document)
         return error.exit_code
     document |= overview(site, document["quarantine"])
+    code = 0
     try:
         site.settings  # noqa: B018 - the account can be read with wrong settings, but nothing else would run
     except SettingsError as error:
         typer.echo(f"metriage: the settings are wrong: {error}", err=True)
+        code = error.exit_code
     if as_json:
         emit(document)
     else:
         print_account(document)
-    return 0
+    return code
 
 
 @app.command()

@@ -6,6 +6,7 @@ import ipaddress
 import os
 import shutil
 import socket
+import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from pathlib import Path
 from typing import Literal
 
 from ingest.monitoring.vitals_file import read_report
-from ingest.receiver.probe import BrokerView, look_at_broker
+from ingest.receiver.probe import MOSQUITTO_ADVICE, BrokerView, look_at_broker
 from ingest.settings import BrokerSettings
 from lake.errors import MetriageError, SettingsError, SiteFolderError, SiteLockedError
 from metriage.accounts import account
@@ -174,7 +175,7 @@ def _daemon(site: Site) -> Iterator[Check]:
         with site.lock():
             yield Check("ok", "daemon", "not running (start it with `metriage ingest`)")
     except SiteLockedError as error:
-        yield Check("ok", "daemon", f"running: {error}")
+        yield Check("ok", "daemon", f"running: {error.holder}")
     except SiteFolderError as error:
         yield Check("problem", "daemon", str(error))
 
@@ -255,8 +256,23 @@ def _broker(broker: BrokerSettings, folder: Path) -> Iterator[Check]:
         return
     for problem in view.problems:
         yield Check("problem", subject, problem)
+    yield from _secret_files(subject, broker, folder)
     if view.protocol is not None:
         yield from _connected(subject, broker, view)
+
+
+def _secret_files(subject: str, broker: BrokerSettings, folder: Path) -> Iterator[Check]:
+    """Look whether others may read what only we should."""
+    for name in (broker.password_file, broker.key_file, broker.key_password_file):
+        if name is None:
+            continue
+        file = folder / name
+        try:
+            mode = stat.S_IMODE(file.stat().st_mode)
+        except OSError:
+            continue  # that it cannot be read was said before
+        if mode & 0o077:
+            yield Check("warning", subject, f"others may read {file} (mode {mode:04o}); run: chmod 600 {file}")
 
 
 def _connected(subject: str, broker: BrokerSettings, view: BrokerView) -> Iterator[Check]:
@@ -266,9 +282,13 @@ def _connected(subject: str, broker: BrokerSettings, view: BrokerView) -> Iterat
         noun = "message" if view.messages == 1 else "messages"
         yield Check("ok", "topics", f"{view.messages} {noun} within 2 s on {topics}")
     else:
-        yield Check("warning", "topics", f"no message within 2 s on {topics}; right if your meters report rarely")
+        yield Check("warning", "topics", f"no message within 2 s on {topics}; right if your meters report "
+                                         "rarely; else see the names, and the broker's access list: some brokers "
+                                         "grant a subscription and then send nothing")  # fmt: skip
     for warning in view.warnings:
         yield Check("warning", "broker limits", warning)
     yield Check("ok", "broker queue", f"not visible from here, check it: {view.advice}")
+    if view.software is None:
+        yield Check("ok", "broker queue", MOSQUITTO_ADVICE)
     if "mosquitto" not in (view.software or "").lower():
         yield Check("ok", "broker queue", _OTHER_BROKERS)

@@ -94,7 +94,7 @@ class Site:
             except OSError as error:
                 stream.seek(0)
                 holder = stream.read().strip() or "another process"
-                raise SiteLockedError(f"{self.folder} is in use by {holder}; stop that first") from error
+                raise SiteLockedError(f"{self.folder} is in use by {holder}; stop that first", holder) from error
             with suppress(OSError):  # a full disk: the note only tells others who holds the lock
                 os.ftruncate(stream.fileno(), 0)
                 os.write(stream.fileno(), f"process {os.getpid()} ({name})".encode())

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +24,11 @@ _SHORT_SESSION_S = 86_400
 _LARGE_PACKET = 1_000_000
 _MOSQUITTO = re.compile(r"mosquitto version (?P<version>\d+(?:\.\d+)*)", re.IGNORECASE)
 
-_MOSQUITTO_ADVICE = (
+_REFUSED = (
+    "see username and password_file (or their _env), and whether the broker allows this user and client_id; in the "
+    "broker's log stands why"
+)
+MOSQUITTO_ADVICE = (
     "mosquitto queues 1000 messages for an absent client and then drops; it saves its state every 30 minutes: in "
     "mosquitto.conf set persistence true, autosave_interval 60, max_queued_messages 0 and max_queued_bytes 0 (no limit "
     "but the memory), max_inflight_messages 1000"
@@ -111,15 +117,33 @@ class _Look:
             while time.monotonic() < until and self._client.loop(0.1) == mqtt.MQTT_ERR_SUCCESS and not view.problems:
                 pass
         except (OSError, ValueError) as error:
-            view.problems.append(f"{host}:{port} cannot be reached ({error}); start the broker, or correct its url")
+            view.problems.append(f"{host}:{port} cannot be reached ({error}); {self._advice(error)}")
         else:
             if view.protocol is None and not view.problems:
-                view.problems.append(f"{host}:{port} closed the connection or did not answer as an MQTT broker")
+                view.problems.append(
+                    f"{host}:{port} closed the connection or did not answer as an MQTT broker; {self._advice(None)}"
+                )
         leave_clean(self._client)
+
+    def _advice(self, error: Exception | None) -> str:
+        """Return what is to be done where no connection came about."""
+        secure = self._settings.url.startswith(("mqtts:", "wss:"))
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return "its certificate is not trusted, or made out for another name: see ca_file and the host in url"
+        if isinstance(error, ssl.SSLError):
+            return "it does not speak TLS there, or not as we do: see port and scheme of url, cert_file and key_file"
+        if isinstance(error, ConnectionRefusedError | socket.gaierror | TimeoutError):
+            return "start the broker, or correct its url"
+        if secure:
+            return (
+                "it may want a certificate of ours (cert_file and key_file), or speak no TLS on this port (mqtt:// or "
+                "ws:// in url)"
+            )
+        return "see that the port is the broker's; where it speaks TLS, url begins with mqtts:// or wss://"
 
     def _on_connect(self, client: mqtt.Client, _data: Any, _flags: Any, reason: ReasonCode, properties: Any) -> None:
         if reason.is_failure:
-            self._view.problems.append(f"the broker refuses the connection: {reason}")
+            self._view.problems.append(f"the broker refuses the connection: {reason}; {_REFUSED}")
             return
         self._view.protocol = "MQTT 5" if self._version == MQTTProtocolVersion.MQTTv5 else "MQTT 3.1.1"
         known = properties.json() if self._version == MQTTProtocolVersion.MQTTv5 else {}
@@ -175,7 +199,7 @@ def _judge(settings: BrokerSettings, view: BrokerView) -> None:
         )
     mosquitto = _MOSQUITTO.search(view.software or "")
     if mosquitto:
-        view.advice = _MOSQUITTO_ADVICE
+        view.advice = MOSQUITTO_ADVICE
         if mosquitto["version"].startswith("1."):
             view.warnings.append(f"mosquitto {mosquitto['version']} is no longer maintained; install 2.0 or later")
 

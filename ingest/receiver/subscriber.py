@@ -31,7 +31,7 @@ from ingest.receiver.connection import broker_name, channel_of, connect, make_cl
 from ingest.receiver.group import Group
 from ingest.receiver.silence import Silence
 from ingest.receiver.topic_filter import bare_filter
-from ingest.settings import BrokerSettings, IngestSettings
+from ingest.settings import KEPT_BYTES, BrokerSettings
 from lake.errors import BrokerError, SettingsError, SpoolError
 from lake.failpoints import reach
 
@@ -97,8 +97,8 @@ class Subscriber:
         Kept up to date for metrics and status.
     now : callable
         The clock [µs since 1970 UTC].
-    max_message_bytes : int
-        A longer message is cut to one byte more, which is enough for the lake writer to quarantine it [B].
+    most_bytes : int
+        A longer message is cut to one byte more, by which it is known that not all of it is there [B].
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class Subscriber:
         vitals: BrokerVitals | None = None,
         now: Callable[[], int] | None = None,
         *,
-        max_message_bytes: int = IngestSettings().max_message_bytes,
+        most_bytes: int = KEPT_BYTES,
     ) -> None:
         self._settings = settings
         self._folder = folder
@@ -117,7 +117,7 @@ class Subscriber:
         self._name = broker_name(settings)
         self._now = now or (lambda: time.time_ns() // 1000)
         self._channel = channel_of(settings)
-        self._max_message_bytes = max_message_bytes
+        self._most_bytes = most_bytes
         self._vitals = vitals or BrokerVitals(self._name, settings.source)
         self._vitals.silent_after_s = float(settings.silent_after_s)
         self._versions = _Versions(protocol_versions(settings.protocol))
@@ -149,7 +149,7 @@ class Subscriber:
 
     def _forget_connection(self) -> None:
         """Start afresh: the broker sends again what an earlier connection did not acknowledge."""
-        self._group = Group(_GROUP, _GROUP_BYTES, self._max_message_bytes)
+        self._group = Group(_GROUP, _GROUP_BYTES, self._most_bytes)
         self._was_connected = False
         self._refusal: str | None = None
         self._retry_spool_at = 0.0
@@ -305,8 +305,8 @@ class Subscriber:
                 log.info("messages arrive again", broker=self._name)
         if group.oversized > oversized:
             vitals.oversized += group.oversized - oversized
-            log.warning("messages too large: cut, they go to quarantine", broker=self._name,
-                        messages=group.oversized - oversized, limit_bytes=self._max_message_bytes)  # fmt: skip
+            log.warning("messages too large to be kept whole: cut, they go to quarantine", broker=self._name,
+                        messages=group.oversized - oversized, limit_bytes=self._most_bytes)  # fmt: skip
         return result if result != MQTTErrorCode.MQTT_ERR_SUCCESS else client.loop_misc()
 
     def _ping_unread(self, client: mqtt.Client) -> MQTTErrorCode:

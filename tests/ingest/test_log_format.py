@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import io
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -11,6 +14,7 @@ import structlog
 
 from ingest import log_format
 from ingest.log_format import configure_logging, hide, masked
+from tests.recordings import ROOT
 
 
 @pytest.fixture(name="lines")
@@ -121,3 +125,28 @@ def test_plain_texts_stay() -> None:
     """What only looks a little like a secret."""
     for text in ("mqtt://127.0.0.1:1883", "meters/+/readings", "s3://bucket/prefix", "key lake.secret_key_file"):
         assert text == masked(text)
+
+
+@pytest.mark.parametrize("ends", ["pipe", "full"])
+def test_log_that_nobody_takes_stops_nothing(ends: str) -> None:
+    """A reader that is gone, or a full disk: the process works on, and ends as if it had been read."""
+    code = (
+        "import sys; from ingest.log_format import configure_logging; import structlog\n"
+        "configure_logging(); log = structlog.get_logger()\n"
+        "for number in range(20_000):\n"
+        "    log.info('a line that is long enough to fill a pipe', number=number)\n"
+        "print('worked on')\n"
+    )
+    if ends == "pipe":
+        reader, writer = os.pipe()
+        os.close(reader)
+    else:
+        writer = os.open("/dev/full", os.O_WRONLY)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=writer, cwd=ROOT, check=False, text=True
+        )
+    finally:
+        os.close(writer)
+
+    assert (0, "worked on\n") == (done.returncode, done.stdout)

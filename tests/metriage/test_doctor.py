@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -229,7 +230,7 @@ def test_running_daemon_is_named(site: Site) -> None:
         level, text = looked(site, "broker = []\n")["daemon"]
 
     assert "ok" == level
-    assert "in use by process" in text
+    assert f"running: process {os.getpid()} (metriage)" == text
 
 
 def test_damaged_spool_is_wrong(site: Site) -> None:

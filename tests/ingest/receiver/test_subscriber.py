@@ -529,7 +529,7 @@ def test_subscriber_counts(tmp_path: Path) -> None:
     vitals = BrokerVitals("b", "s")
     with Spool(tmp_path) as spool, StubBroker([script]) as broker, capture_logs() as logs:
         settings = BrokerSettings(url=broker.url, reader=READER.get())
-        with running(Subscriber(settings, tmp_path, Kept(spool.append), vitals, max_message_bytes=limit)):
+        with running(Subscriber(settings, tmp_path, Kept(spool.append), vitals, most_bytes=limit)):
             wait_until(lambda: vitals.acknowledged == 6, "all acknowledgements")
 
         stored = payloads(spool)
