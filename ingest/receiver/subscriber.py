@@ -214,6 +214,7 @@ class Subscriber:
         vitals.connections += 1
         self._silence.connected(time.monotonic())
         self._session.connected(present=flags.session_present, now=self._now())
+        self._session.keep(time.monotonic(), self._now)  # before anything is read: a crash must not forget the answer
         subscribe(client, self._settings.topics)
         if self._settings.status_topic:
             online = _state("online", since=datetime.now(UTC).isoformat(timespec="seconds"), version=_version())
