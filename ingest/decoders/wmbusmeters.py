@@ -24,22 +24,24 @@ from lake.errors import DecodingError
 # Drivers of water meters whose status words are their vendor's own; all others give those of EN 13757.
 _PROFILES = {
     "kamstrup": ("kamwater", "multical21", "flowiq2100", "flowiq2200", "flowiq3100", "flowiq3200"),
-    "iperl": ("iperl",),
+    "iperl": ("iperl", "actislink"),
     "axioma": ("q400", "axioma", "qalcosonicw1"),
     "izar": ("izar", "izarv2"),
     "aquastream": ("aquastream",),
-    "apator": ("apator08", "apator082", "apator162", "apator172", "apatorna1", "aptmbusna", "op041a", "ultrimis"),
+    "apator": ("apator08", "apator082", "apator162", "apator172", "apatorna1", "aptmbusna", "op041a", "ultrimis",
+               "ultrimisv2"),
     "minomess": ("minomess", "zenner0b"),
-    "hydrodigit": ("hydrodigit",),
-}
+    "hydrodigit": ("hydrodigit", "iwmtx5", "rfmtx1"),
+    "ecomess": ("kadenwater", "picoflux"),
+}  # fmt: skip
 PROFILE_OF = {driver: profile for profile, drivers in _PROFILES.items() for driver in drivers}
 
 # Other drivers of water meters: what they read is water, though some modules call their medium otherwise.
 _WATER = frozenset(
-    {"aventieswm", "brunatawm", "dme173", "dme_07", "emerlin868", "ev200", "evo868", "fiowater", "gwfwater", "hydrus",
-     "hydrus_r4", "istawater", "itron", "iwmtx5", "izar_rcig4", "izar_rzig4", "kadenwater", "lse_07_17", "maddalena",
-     "mkradio3", "mkradio3a", "mkradio4", "mkradio4a", "picoflux", "qwater", "rfmtx1", "supercom587", "topaseskr",
-     "waterstarm", "watertech", "weh_07"}
+    {"aventieswm", "brunatawm", "dme173", "dme_07", "emerlin868", "engelmann-faw", "engelmann-faw-ri", "engelmann_faw",
+     "engelmann_faw_ri", "ev200", "evo868", "fiowater", "gwfwater", "hydrus", "hydrus_r4", "istawater", "itron",
+     "izar_rcig4", "izar_rzig4", "lse_07_17", "maddalena", "mkradio3", "mkradio3a", "mkradio4", "mkradio4a",
+     "modularis", "qwater", "supercom587", "topaseskr", "waterstarm", "watertech", "weh_07", "werhlemodwm"}
 ) | PROFILE_OF.keys()  # fmt: skip
 
 # Media of EN 13757-3 that are not water, by their beginnings.
@@ -50,7 +52,7 @@ _OTHER_MEDIA = ("heat", "cool", "electric", "gas", "oil", "steam", "compressed",
 _STATUS = frozenset(
     {"status", "current_status", "status_flags", "meter_status", "error_flags", "errors", "error", "error_code",
      "error_codes", "alarm", "alarms", "current_alarms", "active_alarms", "alarm_status", "alarm_flags", "info_codes",
-     "warnings", "fraud_type"}
+     "warnings", "fraud_type", "frame_status"}
 )  # fmt: skip
 
 # Temperatures that stand for none: 127 and −128 are a full signed byte, −100 °C comes from meters without a sensor.
@@ -59,6 +61,9 @@ _TEMPERATURES = ("water_temperature_c", "ambient_temperature_c")
 
 _SERIAL = re.compile(r"[0-9a-fA-F]{8}")
 
+# Axioma's upper four bits are one value, of which wmbusmeters prints the lowest bit as a word of its own.
+_TEMPORARY = "TEMPORARY_ERROR"
+_UPPER_BITS = re.compile(r"UNKNOWN_[0-9A-F]0")
 
 _KNOWN = frozenset({"id", "timestamp"})
 _READER = FieldReader(status=_STATUS, known=_KNOWN, stated=True, temperature="water_temperature_c", flags=False)
@@ -106,9 +111,25 @@ class WmbusmetersDecoder:
             raise of_meter(error, meter_id) from None
         decoded = Decoded(context.topic, context.received_at)
         profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
+        if profile == "axioma" and "error_codes" in fields:
+            fields["error_codes"] = _whole_value(fields["error_codes"])
         invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]
         add_row(decoded, context, meter_id, ts, fields, extra, profile=profile, invalid=invalid)
         return decoded
+
+
+def _whole_value(codes: list[str]) -> list[str]:
+    """Return Axioma's codes with the two words of one value put together.
+
+    Examples
+    --------
+    >>> _whole_value(["POWER_LOW", "TEMPORARY_ERROR", "UNKNOWN_20"])
+    ['POWER_LOW', 'TEMPORARY_ERROR UNKNOWN_20']
+    """
+    if _TEMPORARY not in codes or not any(map(_UPPER_BITS.fullmatch, codes)):
+        return codes
+    rest = [code for code in codes if code != _TEMPORARY]
+    return [f"{_TEMPORARY} {code}" if _UPPER_BITS.fullmatch(code) else code for code in rest]
 
 
 def _meter(document: dict[str, Any], context: Context) -> str:
