@@ -16,10 +16,10 @@ import pytest
 from ingest.batch import BatchBuilder, error_code_rows
 from ingest.decoders.wmbusmeters import PROFILE_OF
 from ingest.decoding import MessageDecoder
-from ingest.dialects import Dialects
 from ingest.local_time import LocalClock
 from ingest.message import Channel, RawMessage
-from ingest.vendor_profile import load_profiles
+from ingest.profiles.dialects import Dialects
+from ingest.profiles.vendor_profile import load_profiles
 from tests.ingest.messages import NOW, now
 
 CHANNEL = Channel("mqtt", "wmbusmeters", "configured", enveloped=False)
