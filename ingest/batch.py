@@ -118,6 +118,7 @@ class BatchBuilder:
             [
                 pl.Series(name, column, dtype, strict=True)
                 for column, (name, dtype) in zip(columns, ROW_SCHEMA.items(), strict=True)
+                if not column or name == "ts" or column.count(None) < len(column)
             ]
         )
         self._add(frame, self._received, self._positions)
@@ -136,7 +137,9 @@ class BatchBuilder:
         """Return the batch."""
         self._pack()
         refused = pl.DataFrame(self._refused, schema={**QUARANTINE.polars, "position": pl.Int64()})
-        readings = pl.concat(self._frames, how="diagonal")  # the last of them has all columns
+        # Each frame has the columns that hold something in it; the last one, which is empty, has them all.
+        self._pack()
+        readings = pl.concat(self._frames, how="diagonal")
         self._frames = []
         false = [pl.col(name).fill_null(value=False) for name in ("ambiguous", "profile_fixed")]
         order = [*ROW_SCHEMA, "received_at", "position", "event_date"]
@@ -254,12 +257,13 @@ def _record_hits(rows: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
 def newest_registers(readings: pl.DataFrame) -> list[Register]:
     """Return (meter_id, source, ts [µs], volume_m3) of the newest register of each meter and source in `readings`."""
     rows = (
-        readings.filter(pl.col("volume_m3").is_not_null())
+        readings.lazy()
+        .filter(pl.col("volume_m3").is_not_null())
+        # Of equal times the first one received: `arg_max` of a column that is known to be sorted would give the last.
+        .select("meter_id", "source", pl.col("ts").cast(pl.Int64).xor(0), "volume_m3")
         .group_by("meter_id", "source", maintain_order=True)
-        .agg(
-            pl.col("ts").max().cast(pl.Int64),
-            pl.col("volume_m3").filter(pl.col("ts") == pl.col("ts").max()).first(),  # the first one received
-        )
+        .agg(pl.col("ts").max(), pl.col("volume_m3").get(pl.col("ts").arg_max()))
+        .collect()
     )
     return rows.rows()
 

@@ -78,6 +78,7 @@ class BatchStore:
         self._name = name
         self._count = count
         self._duplicates = DuplicateIndex(lake)
+        self._known: tuple[int, list[Register]] | None = None  # position of a batch, and registers known before it
         self.conflicts = 0
 
     def application(self, table: TableSchema) -> str:
@@ -185,7 +186,10 @@ class BatchStore:
         return self._lake.write(READINGS, flag(fresh.drop("duplicate"), self._registers(batch)).drop("position"))
 
     def _registers(self, batch: Batch) -> list[Register]:
-        return self._keeper.registers(batch.readings["meter_id"].unique().to_list())
+        """Return the newest registers of the meters of `batch` known before it; asked twice, looked up once."""
+        if self._known is None or self._known[0] != batch.last:
+            self._known = batch.last, self._keeper.registers(batch.readings["meter_id"].unique().to_list())
+        return self._known[1]
 
     def newer_registers(self, batch: Batch) -> list[Register]:
         """Return the newest registers of `batch` that are newer than what is known of their meter and source."""

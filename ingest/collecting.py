@@ -18,7 +18,7 @@ from ingest.spool import Spool
 _CHUNK = 10_000
 # Where one of so many messages is not in order they are decoded one by one, no longer in halves.
 _SLICE = 100
-_MOST_READINGS = 400_000  # of one batch: messages may expand to thousands of readings each
+_MOST_READINGS = 200_000  # of one batch: messages may expand to thousands of readings each
 
 log = structlog.get_logger(__name__)
 
