@@ -10,7 +10,7 @@ import msgspec
 import polars as pl
 from paho.mqtt.client import topic_matches_sub
 
-from ingest.decoders import Context, Decoder, shapes
+from ingest.decoders import Context, Decoder, Shape, shapes
 from ingest.decoders.delimited import DelimitedDecoder
 from ingest.excerpt import excerpt
 from ingest.keys import NO_KEYS, Keys
@@ -19,10 +19,12 @@ from ingest.message import TS, Channel, Decoded, RawMessage, RawRow, Rejection, 
 from ingest.reading import check_meter_id, check_time, meter_id_of_topic
 from ingest.settings import KEPT_BYTES, CodecSettings
 from ingest.sound_readings import SoundReadings
+from ingest.topic_names import TopicNames
 from lake.errors import DecodingError
 
 _LARGEST_TOPIC = 1024
 _MOST_TOPICS = 50_000
+_new_tuple = tuple.__new__
 
 
 class _Envelope(msgspec.Struct):
@@ -83,6 +85,7 @@ class MessageDecoder:
         self._decoders: dict[tuple[str, tuple[str, ...]], Decoder] = {}
         self._of_topic: dict[tuple[tuple[tuple[str, str], ...], str], str | None] = {}
         self._shape_of_topic: dict[str, str | None] = {}
+        self._last_recognised: Shape | None = None
         self._envelope = msgspec.json.Decoder(_Envelope)
         self._sound = SoundReadings(max_message_bytes, self._aliases)
 
@@ -117,25 +120,32 @@ class MessageDecoder:
 
     def decode(self, message: RawMessage) -> Decoded:
         """Return what `message` holds; what cannot be decoded comes back as its rejection, nothing is raised."""
-        channel = message.channel
-        topic = message.origin if channel.transport == "mqtt" else None
-        received_at = message.received_at
+        _, channel, origin, received_at, payload = message
+        topic = origin if channel.transport == "mqtt" else None
         try:
-            if len(message.payload) > self._max_message_bytes:
-                raise DecodingError("too_large", _too_large(len(message.payload), self._max_message_bytes))
-            payload = message.payload
+            if len(payload) > self._max_message_bytes:
+                raise DecodingError("too_large", _too_large(len(payload), self._max_message_bytes))
             if channel.enveloped:
                 payload, topic, received_at = self._open_envelope(payload, topic, channel)
             decoder, name = self._decoder(channel, topic, payload)
-            context = Context(topic, channel.source, received_at, self._now(), self._clock, self._keys, self._aliases,
-                              self.memory.setdefault(name, {}), self._timezone, self._encrypted)  # fmt: skip
+            memory = self.memory.get(name)
+            if memory is None:
+                memory = self.memory[name] = {}
+            # As Context(...) does, without the call between: there is one of them a message.
+            context: Context = _new_tuple(
+                Context,
+                (topic, channel.source, received_at, self._now(), self._clock, self._keys, self._aliases, memory,
+                 self._timezone, self._encrypted),
+            )  # fmt: skip
             decoded = decoder.decode(payload, context)
         except DecodingError as error:
             meter_id = error.meter_id or _known_meter(topic)
             return Decoded(topic, received_at, [], [Rejection(error.reason, error.detail, meter_id)])
         if decoded.received_at is None and decoded.rows:
             decoded.received_at = max(row[TS] for row in decoded.rows)
-        profile = self._named(channel.topic_profiles, topic) or channel.profile
+        profile = channel.profile
+        if channel.topic_profiles:
+            profile = self._named(channel.topic_profiles, topic) or profile
         if profile is not None:
             decoded.rows = _with_profile(decoded.rows, profile)
         return decoded
@@ -172,7 +182,9 @@ class MessageDecoder:
 
     def _decoder(self, channel: Channel, topic: str | None, payload: bytes) -> tuple[Decoder, str]:
         """Return the decoder of a payload, and its name."""
-        name = self._named(channel.topic_codecs, topic) or channel.codec
+        name = channel.codec
+        if channel.topic_codecs:
+            name = self._named(channel.topic_codecs, topic) or name
         if name == "auto":
             name = self._recognised(topic, payload)
         decoder = self._decoders.get((name, channel.header))
@@ -202,22 +214,28 @@ class MessageDecoder:
     def _recognised(self, topic: str | None, payload: bytes) -> str:
         """Return the name of the shape that topic or content show, the native one where they show none."""
         if topic is not None:
-            if topic not in self._shape_of_topic:
+            name = self._shape_of_topic.get(topic, "")
+            if name == "":
                 if len(self._shape_of_topic) >= _MOST_TOPICS:
                     self._shape_of_topic.clear()
-                self._shape_of_topic[topic] = next(
-                    (name for filter_, name in _shape_topics() if topic_matches_sub(filter_, topic)), None
-                )
-            name = self._shape_of_topic[topic]
+                name = self._shape_of_topic[topic] = _shape_topics().find(topic)
             if name is not None:
                 return name
-        return next((name for name, shape in shapes().items() if shape.recognises(payload)), "native")
+        # A payload is of one shape at most: if it is of the last one's, none other need be asked.
+        last = self._last_recognised
+        if last is not None and last.recognises(payload):
+            return last.name
+        found = next((shape for shape in shapes().values() if shape.recognises(payload)), None)
+        if found is None:
+            return "native"
+        self._last_recognised = found
+        return found.name
 
 
 @cache
-def _shape_topics() -> tuple[tuple[str, str], ...]:
+def _shape_topics() -> TopicNames:
     """Return the topic filters of all shapes, with their names."""
-    return tuple((filter_, name) for name, shape in shapes().items() for filter_ in shape.topics)
+    return TopicNames((filter_, name) for name, shape in shapes().items() for filter_ in shape.topics)
 
 
 def _too_large(size: int, limit: int) -> str:

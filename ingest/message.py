@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple
+
+import msgspec
 
 from lake.vocabulary import READING
 
@@ -118,8 +120,7 @@ class Rejection:
     meter_id: str | None = None
 
 
-@dataclass(slots=True)
-class Decoded:
+class Decoded(msgspec.Struct):
     """What one message holds.
 
     Parameters
@@ -136,5 +137,5 @@ class Decoded:
 
     topic: str | None = None
     received_at: int | None = None
-    rows: list[Row] = field(default_factory=list)
-    rejections: list[Rejection] = field(default_factory=list)
+    rows: list[Row] = []  # a struct gives every instance a list of its own
+    rejections: list[Rejection] = []

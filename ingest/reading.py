@@ -15,6 +15,7 @@ from lake.errors import DecodingError
 from lake.vocabulary import MEASURES, VALVE_COMMANDS, VALVE_REFUSALS, VALVE_STATES
 
 LARGEST = 1e12  # beyond it a number is no measurement but an accident
+LEAST = -LARGEST
 LONGEST_TEXT = 256
 DEEPEST = 32  # no payload shape is nested deeper
 
@@ -123,11 +124,14 @@ def check_number(field: str, value: object) -> float | None:
     DecodingError
         ``wrong_type`` or ``not_finite``.
     """
+    kind = type(value)
+    if (kind is float or kind is int) and LEAST <= value <= LARGEST:  # type: ignore[operator]
+        return float(value)  # type: ignore[arg-type]
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise DecodingError("wrong_type", f"{field} must be a number, not {excerpt(value)}")
-    if not -LARGEST <= value <= LARGEST:  # also false for NaN
+    if not LEAST <= value <= LARGEST:  # also false for NaN
         raise DecodingError("not_finite", f"{field} is {excerpt(value)}: not finite, or beyond 1e12")
     return float(value)
 
@@ -211,7 +215,7 @@ _OF_TYPE: dict[str, Callable[[str, object], object]] = {
     "int64": check_integer,
     "string": check_text,
 }
-_CHECKS: dict[str, tuple[int, Callable[[str, object], object]]] = {
+CHECKS: dict[str, tuple[int, Callable[[str, object], object]]] = {
     name: (ROW_COLUMNS.index(name), check)
     for name, check in {
         **{name: _OF_TYPE[column.dtype] for name, column in MEASURES.items()},
@@ -226,11 +230,15 @@ _METER, _TS, _SOURCE, _INVALID, _EXTRA, _AMBIGUOUS, _PROFILE, _FIXED = map(
     ROW_COLUMNS.index,
     ("meter_id", "ts", "source", "invalid_fields", "extra", "ambiguous", "profile", "profile_fixed"),
 )
+PLACES = {name: place for place, name in enumerate(ROW_COLUMNS)}
 _EMPTY = [None] * len(ROW_COLUMNS)
-_VALUES = slice(ROW_COLUMNS.index("volume_m3"), ROW_COLUMNS.index("error_codes") + 1)
-_NO_VALUES = _EMPTY[_VALUES]
-if {*ROW_COLUMNS[_VALUES]} != {*MEASURES, "status", "error_codes"}:
+BLANK = tuple(False if name in {"ambiguous", "profile_fixed"} else None for name in ROW_COLUMNS[3:])
+VALUES = slice(ROW_COLUMNS.index("volume_m3"), ROW_COLUMNS.index("error_codes") + 1)
+NO_VALUES = _EMPTY[VALUES]
+if {*ROW_COLUMNS[VALUES]} != {*MEASURES, "status", "error_codes"}:
     raise AssertionError("values are looked for by place: the columns of the table have changed their order")
+if ROW_COLUMNS[:3] != ("meter_id", "ts", "source"):
+    raise AssertionError("rows begin with meter, time and source: the columns of the table have changed their order")
 _EXTRA_ENCODER = msgspec.json.Encoder(order="sorted")
 
 
@@ -269,14 +277,14 @@ def build_row(
     """
     row: list[Any] = _EMPTY.copy()
     for name, value in fields.items():
-        if value is not None and name in _CHECKS:
-            place, check = _CHECKS[name]
+        if value is not None and name in CHECKS:
+            place, check = CHECKS[name]
             kind = type(value)  # what most values are needs no call
-            if check is check_number and (kind is float or kind is int) and -LARGEST <= value <= LARGEST:
+            if check is check_number and (kind is float or kind is int) and LEAST <= value <= LARGEST:
                 row[place] = float(value)
             else:
                 row[place] = check(name, value)
-    if row[_VALUES] == _NO_VALUES:
+    if row[VALUES] == NO_VALUES:
         raise DecodingError("no_value", "the reading has neither a value nor a status nor a code")
     row[_METER], row[_TS], row[_SOURCE], row[_AMBIGUOUS] = meter_id, ts, source, ambiguous
     row[_PROFILE], row[_FIXED] = profile, False
@@ -284,6 +292,17 @@ def build_row(
         row[_INVALID] = sorted(invalid)
     if extra:
         row[_EXTRA] = encode_extra(extra)
+    return tuple(row)
+
+
+def end_row(row: list[Any], extra: Mapping[str, Any], profile: str | None = None) -> Row | None:
+    """Return a row with the unknown fields to keep and its vendor profile, None where they cannot be kept."""
+    row[_PROFILE] = profile
+    if extra:
+        try:
+            row[_EXTRA] = encode_extra(extra)
+        except DecodingError:
+            return None
     return tuple(row)
 
 
@@ -295,18 +314,24 @@ def encode_extra(extra: Mapping[str, Any]) -> str:
     DecodingError
         ``too_deep``.
     """
-    for value in extra.values():
-        if isinstance(value, _NESTED):
-            _check_depth(value, 1)
-    return _EXTRA_ENCODER.encode(extra).decode()
+    try:
+        encoded = _EXTRA_ENCODER.encode(extra)
+    except RecursionError:
+        raise DecodingError("too_deep", _TOO_DEEP) from None
+    if encoded.find(b"[") > 0 or encoded.rfind(b"{") > 0:  # most hold nothing nested
+        for value in extra.values():
+            if isinstance(value, _NESTED):
+                _check_depth(value, 1)
+    return encoded.decode()
 
 
 _NESTED = (dict, list)
+_TOO_DEEP = f"unknown fields are nested deeper than {DEEPEST}"
 
 
 def _check_depth(value: dict[str, Any] | list[Any], depth: int) -> None:
     if depth > DEEPEST:
-        raise DecodingError("too_deep", f"unknown fields are nested deeper than {DEEPEST}")
+        raise DecodingError("too_deep", _TOO_DEEP)
     for inner in value.values() if isinstance(value, dict) else value:
         if isinstance(inner, _NESTED):
             _check_depth(inner, depth + 1)

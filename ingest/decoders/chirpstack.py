@@ -10,17 +10,32 @@ from typing import Any
 import msgspec
 
 from ingest.decoders import Context, shape
-from ingest.decoders.json_payload import check_topic, fields_of, level_after, of_meter, read_json
+from ingest.decoders.json_payload import UNREADABLE, check_topic, fields_of, level_after, of_meter, read_json
 from ingest.decoders.lorawan import Uplink, best_gateway, decode_uplink, kept
 from ingest.message import Decoded
 from lake.errors import DecodingError
 
-# Of the envelope: what is kept, what is read, and what tells of network, gateways and radio alone.
-_KEPT = ("fPort", "dr")
-_KNOWN = frozenset(
-    {"deviceInfo", "time", "fCnt", "rxInfo", "txInfo", "object", "data", "deduplicationId", "devAddr", "adr",
-     "confirmed", "regionConfigId", *_KEPT}
-)  # fmt: skip
+
+class _Event(msgspec.Struct, rename="camel", forbid_unknown_fields=True):
+    """The envelope where it holds nothing unknown, as most do: read as such it needs no second look."""
+
+    device_info: Any = None
+    time: Any = None
+    f_cnt: Any = None
+    rx_info: Any = None
+    tx_info: Any = None
+    object: Any = None
+    data: Any = None
+    deduplication_id: Any = None
+    dev_addr: Any = None
+    adr: Any = None
+    confirmed: Any = None
+    region_config_id: Any = None
+    f_port: Any = msgspec.UNSET
+    dr: Any = msgspec.UNSET
+
+
+_KNOWN = frozenset(_Event.__struct_encode_fields__)
 
 
 def _recognises(payload: bytes) -> bool:
@@ -34,29 +49,36 @@ class ChirpstackDecoder:
 
     def __init__(self) -> None:
         self._json = msgspec.json.Decoder(dict[str, Any])
+        self._event = msgspec.json.Decoder(_Event)
 
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the readings of an uplink; see :class:`ingest.decoders.Decoder`."""
-        envelope = read_json(self._json, payload)
-        device = envelope.get("deviceInfo")
-        meter_id = _meter(device, context)
-        beside = kept(envelope, _KNOWN, _KEPT)
-        if isinstance(device, dict) and "deviceName" in device:
-            beside["deviceName"] = device["deviceName"]
-        seq = envelope.get("fCnt")
-        uplink = Uplink(
-            meter_id,
-            envelope.get("time"),
-            0 if seq is None else seq,
-            best_gateway(envelope.get("rxInfo")),
-            envelope.get("object"),
-            envelope.get("data"),
-            beside,
-        )
         try:
-            return decode_uplink(uplink, context)
+            event = self._event.decode(payload)
+        except UNREADABLE:  # or with unknown fields
+            envelope = read_json(self._json, payload)
+            event = msgspec.convert({name: envelope[name] for name in _KNOWN & envelope.keys()}, _Event)
+            beside = kept(envelope, _KNOWN)
+        else:
+            beside = {}
+        meter_id = _meter(event.device_info, context)
+        try:
+            return decode_uplink(_uplink(event, meter_id, beside), context)
         except DecodingError as error:
             raise of_meter(error, meter_id) from None
+
+
+def _uplink(event: _Event, meter_id: str, beside: dict[str, Any]) -> Uplink:
+    """Return what an event holds; what is kept of it is added to what is kept `beside`."""
+    if event.f_port is not msgspec.UNSET:
+        beside["fPort"] = event.f_port
+    if event.dr is not msgspec.UNSET:
+        beside["dr"] = event.dr
+    device = event.device_info
+    if isinstance(device, dict) and "deviceName" in device:
+        beside["deviceName"] = device["deviceName"]
+    seq = 0 if event.f_cnt is None else event.f_cnt
+    return Uplink(meter_id, event.time, seq, best_gateway(event.rx_info), event.object, event.data, beside)
 
 
 def _meter(device: object, context: Context) -> str:

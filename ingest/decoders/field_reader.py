@@ -8,8 +8,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
+from ingest.decoders import Context
 from ingest.decoders.field_names import measured, words_of
 from ingest.decoders.json_payload import Codes, scaled, text_codes
+from ingest.decoders.sound_object import MOST_VOLTS, NO_STATUS, SoundPlan, make_sound_plan, sound_row
+from ingest.message import Decoded
+from ingest.reading import CHECKS, check_text, end_row
 
 # What makes the name of a truth value an alarm.
 _ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow",
@@ -26,12 +30,10 @@ VALVE_WORDS = {
     "unknown": "unknown",
 }
 
-_NO_STATUS = (None, "", "OK")  # by far the most common ones
 _NULLS = {"", "null", "none", "nan", "n/a"}
 _MOST_NAMES = 200  # more fields than that, or longer names, are no device's, and not remembered
 _LONGEST_NAMES = 4_000
 _MOST_PLANS = 1_000
-_MOST_VOLTS = 100
 
 
 class _Plan(NamedTuple):
@@ -49,6 +51,8 @@ class _Plan(NamedTuple):
         Fields with codes, truth values that are alarms, states of a valve, and fields that are only kept.
     loose_voltage : bool
         Whether the battery's voltage comes from a field that does not say whether it is in volts.
+    sound : SoundPlan or None
+        The short way to a row; None where several fields could fill a column, or one's values need a longer look.
     """
 
     single: tuple[tuple[str, str], ...]
@@ -59,6 +63,7 @@ class _Plan(NamedTuple):
     valve: tuple[str, ...]
     beside: tuple[str, ...]
     loose_voltage: bool
+    sound: SoundPlan | None
 
 
 class FieldReader:
@@ -118,7 +123,7 @@ class FieldReader:
             fields["battery_v"] = _volts(fields["battery_v"])
         for name in plan.valve:
             _read_valve(name, document[name], fields, extra)
-        reported = [name for name in plan.status if document[name] not in _NO_STATUS]
+        reported = [name for name in plan.status if document[name] not in NO_STATUS]
         if len(reported) == 1 and not plan.flags:
             value = document[reported[0]]
             found = text_codes(value) if type(value) is str else None
@@ -132,6 +137,33 @@ class FieldReader:
         if reported or plan.flags:
             self._read_codes(document, reported, plan.flags, fields, extra)
         return fields, extra
+
+    def begin_row(
+        self, document: Mapping[str, Any], meter_id: str, ts: int, source: str
+    ) -> tuple[list[Any], dict[str, Any]] | None:
+        """Return a row with measurements and codes of an object, checked, and what is kept beside them.
+
+        The short way of :meth:`read`, for objects that hold a value and in which everything is in order.
+
+        Returns
+        -------
+        (list, dict) or None
+            The row is still to be ended (:func:`ingest.reading.end_row`); None where the object must take the long way.
+        """
+        names = tuple(document)
+        plan = (self._plans.get(names) or self._make_plan(names)).sound
+        return None if plan is None else sound_row(document, plan, meter_id, ts, source, VALVE_WORDS)
+
+    def add_sound(
+        self, document: Mapping[str, Any], meter_id: str, ts: int, context: Context, decoded: Decoded,
+        profile: str | None = None,
+    ) -> bool:  # fmt: skip
+        """Add the reading that an object is to what a message holds; return False where it must take the long way."""
+        begun = self.begin_row(document, meter_id, ts, context.source)
+        row = None if begun is None else end_row(*begun, profile)
+        if row is not None:
+            decoded.rows.append(row)
+        return row is not None
 
     def _read_codes(
         self, document: Mapping[str, Any], reported: list[str], flags: tuple[str, ...], fields: dict[str, Any],
@@ -168,11 +200,14 @@ class FieldReader:
             column: tuple((name, factor) for _, name, factor in sorted(fields)) for column, fields in columns.items()
         }
         simple = {column: found[0][0] for column, found in choices.items() if len(found) == 1 and found[0][1] == 1}
+        named = {kind: tuple(found) for kind, found in kinds.items()}
+        loose = "battery_v" in choices and self._is_loose(choices["battery_v"][0][0])
         return _Plan(
             single=tuple(simple.items()),
             columns=tuple((column, found) for column, found in choices.items() if column not in simple),
-            loose_voltage="battery_v" in choices and self._is_loose(choices["battery_v"][0][0]),
-            **{kind: tuple(found) for kind, found in kinds.items()},
+            loose_voltage=loose,
+            sound=_sound_plan(choices, named, loose_voltage=loose),
+            **named,
         )
 
     def _is_loose(self, name: str) -> bool:
@@ -201,6 +236,26 @@ class FieldReader:
         return "flags" if self._flags and alarm and not words & _NO_ALARM else "beside"
 
 
+def _sound_plan(
+    choices: Mapping[str, tuple[tuple[str, float], ...]], named: Mapping[str, tuple[str, ...]], *, loose_voltage: bool
+) -> SoundPlan | None:
+    """Return the short way of a plan, where it has one."""
+    if len(named["valve"]) > 1 or any(len(found) > 1 or found[0][1] > 1 for found in choices.values()):
+        return None
+    checks = {column: CHECKS[column][1] for column in choices if column in CHECKS}
+    if checks.keys() != choices.keys() or check_text in checks.values() or not CHECKS.keys() >= {*named["plain"]}:
+        return None
+    return make_sound_plan(
+        choices,
+        plain=named["plain"],
+        status=named["status"],
+        flags=named["flags"],
+        valve=next(iter(named["valve"]), None),
+        beside=named["beside"],
+        loose_voltage=loose_voltage,
+    )
+
+
 def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], extra: dict[str, Any]) -> object:
     """Return the value of the first field that has one, in its column's unit; keep the others."""
     found: object = None
@@ -217,7 +272,7 @@ def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], 
 
 def _volts(value: object) -> object:
     """Return a voltage of a field without a unit: no battery has more than a hundred volts, these are millivolts."""
-    millivolts = isinstance(value, int | float) and not isinstance(value, bool) and value > _MOST_VOLTS
+    millivolts = isinstance(value, int | float) and not isinstance(value, bool) and value > MOST_VOLTS
     return scaled(value, 1e-3) if millivolts else value
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import msgspec
@@ -25,8 +26,10 @@ from ingest.decoders.json_payload import (
     read_json,
     scaled,
 )
+from ingest.decoders.sound_object import SoundPlan, make_sound_plan, sound_row
 from ingest.excerpt import excerpt
-from ingest.message import Decoded, Rejection
+from ingest.message import Decoded, Rejection, Row
+from ingest.reading import CHECKS, end_row
 from lake.errors import DecodingError
 
 _DEVICE = ("deviceId", "device_id", "imei", "IMEI", "meterCode", "meterNo")
@@ -43,7 +46,13 @@ _COLUMNS = {
 }
 _SIGNAL = frozenset({"rssi", "signalStrength"})
 _VALVE = frozenset({"valveStatus", "valveState", "valve_state"})
-_SPECIAL = _SIGNAL | _VALVE | {"batteryLevel", "isvalveclose"}
+_SPECIAL_COLUMNS = {
+    **dict.fromkeys(_SIGNAL, "rssi_dbm"),
+    **dict.fromkeys(_VALVE | {"isvalveclose"}, "valve_state"),
+    "batteryLevel": "battery_v",
+}
+_SPECIAL = _SPECIAL_COLUMNS.keys()
+_LONGEST_REMEMBERED = 4_000  # names of fields in larger payloads are not remembered [B]
 
 _LONGI = frozenset({"isvalveerr", "reederr", "isbatterybad", "batteryAlarm1", "ismagneticdisturbance",
                     "isflowexception", "contactException", "arrearsclosevalue", "usenumTz", "isremoteclosevalve",
@@ -55,6 +64,7 @@ _FLAGS = _LONGI | {"mialarm", "lowBatteryWarning", "networkLeak", "reverseFlow",
                    "leaking", "flowAbnormal", "nonSamplingCloseValve", "directReadingAbnormal", "overdraft",
                    "insufficientBalance", "lowWaterPressure", "highWaterPressure"}  # fmt: skip
 _FLAG = re.compile(r"[A-Za-z]{3,60}(Alarm|Fault|Abnormal|Exception|Error)[0-9]?")
+_LONGEST_FLAG = 70  # characters that the pattern takes
 
 # Envelope fields beside the data of a flat message.
 _ENVELOPE = frozenset({"deviceId", "device_id", "eventTime", "event_time", "timestamp"})
@@ -87,6 +97,15 @@ class _Reading(NamedTuple):
     longi: set[str]
 
 
+class _Plan(NamedTuple):
+    """Where in a row the fields of a service's data go, and whether their names are those of a Longi module."""
+
+    sound: SoundPlan
+    special: tuple[str, ...]
+    flags: tuple[str, ...]
+    longi: bool
+
+
 def _recognises(payload: bytes) -> bool:
     fields = fields_of(payload)
     if fields.keys() & {"service", "services", "notify_data"}:
@@ -106,9 +125,14 @@ class HuaweiDecoder:
         """Return the readings of a message; see :class:`ingest.decoders.Decoder`."""
         document = read_json(self._json, payload)
         meter_id = _meter(document, context)
+        services = list(_services(document))
+        short = len(services) == 1 and len(payload) <= _LONGEST_REMEMBERED
+        row = _sound_row(services[0], meter_id, context) if short else None
+        if row is not None:
+            return Decoded(context.topic, context.received_at, [row], [])
         decoded = Decoded(context.topic, context.received_at)
         readings: dict[int, _Reading] = {}
-        for service in _services(document):
+        for service in services:
             try:
                 if not isinstance(service.data, dict):
                     raise DecodingError("wrong_type", f"the data must be an object, not {excerpt(service.data)}")
@@ -124,6 +148,62 @@ class HuaweiDecoder:
         if not readings and not decoded.rejections:
             raise DecodingError("no_value", "the message has no services", meter_id=meter_id)
         return decoded
+
+
+def _sound_row(service: _Service, meter_id: str, context: Context) -> Row | None:
+    """Return the reading of a message's one service where everything is in order, None where it needs a closer look."""
+    data = service.data
+    plan = _plan(tuple(data)) if isinstance(data, dict) else None
+    if plan is None or not isinstance(data, dict):
+        return None
+    for name in plan.flags:
+        if data[name] != 0:  # most say that there is nothing; false is zero too
+            return None
+    try:
+        ts = measuring_time(service.time, context, "eventTime")
+        begun = sound_row(data, plan.sound, meter_id, ts, context.source, VALVE_WORDS)
+        if begun is None:
+            return None
+        row, extra = begun
+        fields: dict[str, Any] = {}
+        for name in plan.special:
+            if not _read_special(name, number(data[name]), fields):
+                extra[name] = data[name]
+        for column, value in fields.items():
+            place, check = CHECKS[column]
+            row[place] = check(column, value)
+    except DecodingError:
+        return None
+    return end_row(row, extra, "longi" if plan.longi else "ctwing")
+
+
+@lru_cache(maxsize=1_000)
+def _plan(names: tuple[str, ...]) -> _Plan | None:
+    """Return where the fields of data with these names go; None where two of them could fill one column."""
+    columns: dict[str, tuple[tuple[str, float], ...]] = {}
+    kinds: dict[str, list[str]] = {kind: [] for kind in ("columns", "special", "flags", "beside")}
+    for name in names:
+        kinds[_kind(name)].append(name)
+    filled = [_COLUMNS[name][0] for name in kinds["columns"]] + [_SPECIAL_COLUMNS[name] for name in kinds["special"]]
+    if not names or len({*filled}) < len(filled):
+        return None
+    for name in kinds["columns"]:
+        column, factor = _COLUMNS[name]
+        columns[column] = ((name, factor),)
+    return _Plan(
+        sound=make_sound_plan(columns, beside=tuple(kinds["beside"])),
+        special=tuple(kinds["special"]),
+        flags=tuple(kinds["flags"]),
+        longi=not _LONGI_SIGNS.isdisjoint(names),
+    )
+
+
+def _kind(name: str) -> str:
+    if name in _COLUMNS:
+        return "columns"
+    if name in _SPECIAL:
+        return "special"
+    return "flags" if name in _FLAGS or _FLAG.fullmatch(name) else "beside"
 
 
 def _with_values(readings: dict[int, _Reading]) -> dict[int, _Reading]:
@@ -155,7 +235,8 @@ def _meter(document: Mapping[str, Any], context: Context) -> str:
     if found is None and named is None:
         raise DecodingError("no_meter_id", f"none of {', '.join(_DEVICE)} names a device")
     meter_id = context.meter_id(named if found is None else found)
-    check_topic(named, found, meter_id, context)
+    if named is not None:
+        check_topic(named, found, meter_id, context)
     return meter_id
 
 
@@ -165,7 +246,7 @@ def _object(value: object) -> dict[str, Any]:
 
 def _services(document: Mapping[str, Any]) -> Iterator[_Service]:
     """Yield the services of a message, whatever its envelope."""
-    notified = _object(_object(document.get("notify_data")).get("body"))
+    notified = _object(_object(document["notify_data"]).get("body")) if "notify_data" in document else {}
     found = document.get("services", notified.get("services"))
     listed = found if isinstance(found, list) else [document["service"]] if "service" in document else None
     if listed is not None:
@@ -188,22 +269,31 @@ def _read(data: Mapping[str, Any], reading: _Reading) -> None:
     """Add the measurements and codes of a service to a reading."""
     fields, extra, longi = reading
     codes: list[str] = fields.setdefault("error_codes", [])
-    longi.update(_LONGI_SIGNS & data.keys())
+    if not _LONGI_SIGNS.isdisjoint(data):
+        longi.update(_LONGI_SIGNS & data.keys())
     for name, value in data.items():
         column = _COLUMNS.get(name)
         if column is not None:
-            fields[column[0]] = value if column[0] == "firmware" else scaled(value, column[1])
+            asis = column[0] == "firmware" or (column[1] == 1 and type(value) is float)
+            fields[column[0]] = value if asis else scaled(value, column[1])
         elif name in _SPECIAL:
             if not _read_special(name, number(value), fields):
                 extra[name] = value
-        elif name in _FLAGS or _FLAG.fullmatch(name):
+        elif name in _FLAGS or (len(name) <= _LONGEST_FLAG and _is_flag(name)):
             _read_flag(name, value, codes, extra)
         else:
             extra[name] = value
 
 
+@lru_cache(maxsize=1_000)
+def _is_flag(name: str) -> bool:
+    return _FLAG.fullmatch(name) is not None
+
+
 def _read_flag(name: str, value: object, codes: list[str], extra: dict[str, Any]) -> None:
     """Take an alarm that is raised by its name; anything but a truth value is kept."""
+    if value == 0:  # by far the most common one; false is one too
+        return
     known = number(value.strip() if isinstance(value, str) else value)
     if known in (1, "true", "TRUE", "True") and name not in codes:
         codes.append(name)
@@ -211,13 +301,15 @@ def _read_flag(name: str, value: object, codes: list[str], extra: dict[str, Any]
         extra[name] = value
 
 
-def _read_special(name: str, value: object, fields: dict[str, Any]) -> bool:
+def _read_special(name: str, value: Any, fields: dict[str, Any]) -> bool:
     """Take a field whose value says what it is; return whether it was one."""
-    if isinstance(value, bool) and name != "isvalveclose":
+    kind = type(value)
+    if kind is bool and name != "isvalveclose":
         return False
-    if name == "batteryLevel" and isinstance(value, int | float) and value > _SMALLEST_CENTIVOLT:
+    numeric = kind is int or kind is float
+    if name == "batteryLevel" and numeric and value > _SMALLEST_CENTIVOLT:
         fields["battery_v"] = value / 100
-    elif name in _SIGNAL and isinstance(value, int | float) and value < 0:
+    elif name in _SIGNAL and numeric and value < 0:
         fields["rssi_dbm"] = value
     elif name in _VALVE and isinstance(value, str) and value.lower() in VALVE_WORDS:
         fields["valve_state"] = VALVE_WORDS[value.lower()]

@@ -11,13 +11,13 @@ import msgspec
 
 from ingest.decoders import Context
 from ingest.excerpt import excerpt
-from ingest.local_time import parse_time
+from ingest.local_time import EARLIEST, iso_time, parse_time
 from ingest.message import Decoded, Rejection, Row
 from ingest.reading import build_row, check_time
 from lake.errors import DecodingError
 
 _T = TypeVar("_T")
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d{1,4})?\s*", re.ASCII)
 _WHOLE = re.compile(r"\d{1,20}|0[xX][0-9a-fA-F]{1,16}")
 _SEPARATOR = re.compile(r"\s*[,;|/+&\n]\s*")
@@ -41,7 +41,7 @@ def read_json(decoder: msgspec.json.Decoder[_T], payload: bytes | msgspec.Raw) -
     """
     try:
         return decoder.decode(payload)
-    except _UNREADABLE as error:
+    except UNREADABLE as error:
         _refuse(error, payload)
 
 
@@ -84,7 +84,7 @@ def outline(payload: bytes) -> Outline:
         if start == b"[":
             items = _ITEMS.decode(payload)
             return Outline(is_array=True, fields=_FIELDS.decode(items[0]) if items else {})
-    except _UNREADABLE:
+    except UNREADABLE:
         return _NOTHING
     return _NOTHING
 
@@ -219,8 +219,12 @@ def measuring_time(value: object, context: Context, field: str = "ts") -> int:
         if context.received_at is None:
             raise DecodingError("no_time", f"there is no {field}, and it is not known when the message was received")
         return context.received_at
-    ts = parse_time(value, field)
-    check_time(ts, context.received_at, context.now, field)
+    # Of what parse_time takes, dates with and without hyphens are no epochs in a string, and need not be tried as such.
+    is_date = type(value) is str and (value[4:5] == "-" or value[8:9] == "T")
+    ts = iso_time(value, field) if is_date else parse_time(value, field)  # type: ignore[arg-type]
+    limit = context.now if context.received_at is None else context.received_at
+    if not EARLIEST <= ts <= limit:  # most times need no closer look
+        check_time(ts, context.received_at, context.now, field)
     return ts
 
 
@@ -254,8 +258,8 @@ def level_after(topic: str | None, word: str) -> str | None:
     >>> level_after("v3/app@tenant/devices/dev1/up", "devices")
     'dev1'
     """
-    levels = topic.split("/") if topic else []
-    return levels[levels.index(word) + 1] if word in levels[:-1] else None
+    _, found, rest = f"/{topic}".partition(f"/{word}/") if topic else ("", "", "")
+    return rest.partition("/")[0] if found else None
 
 
 def named_device(name: object, context: Context, levels: str = "") -> str:
@@ -277,7 +281,7 @@ def named_device(name: object, context: Context, levels: str = "") -> str:
     """
     if not isinstance(name, str):
         return context.meter_id(name)
-    alias = context.aliases.get(name.lower())
+    alias = context.aliases.get(name.lower()) if context.aliases else None
     if alias is not None:
         return alias
     return context.meter_id(name.replace(" ", "_").replace("/", levels or "/"))

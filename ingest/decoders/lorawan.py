@@ -14,8 +14,8 @@ from ingest.decoders.axioma_object import AXIOMA_NAMES, hourly_registers, is_axi
 from ingest.decoders.field_reader import FieldReader
 from ingest.decoders.json_payload import add_row, measuring_time
 from ingest.excerpt import excerpt
-from ingest.message import Decoded, Rejection
-from ingest.reading import check_time
+from ingest.message import Decoded, Rejection, Row
+from ingest.reading import INT64, PLACES, check_number, check_time, end_row
 from lake.errors import DecodingError
 
 _STATUS = {"status", "status_code", "statusCode", "error_code", "errorCode", "error_codes", "errors", "alarm", "alarms",
@@ -40,6 +40,7 @@ _WRAPPERS = ("decoded", "data", "decoded_payload")
 _TELLING = frozenset({*_TIME, *_WRAPPERS, *AXIOMA_NAMES, "leakState", "metering", "water"})
 _RENAMED = {"water_leak": "leak"}
 _DEEPEST_OBJECT = 4
+_SEQ, _RSSI, _SNR = (PLACES[name] for name in ("seq", "rssi_dbm", "snr_db"))
 
 
 class Radio(NamedTuple):
@@ -87,12 +88,9 @@ def _strength(reception: Mapping[str, Any]) -> float:
     return float(rssi) if isinstance(rssi, int | float) and -1000 < rssi < 1000 else -1000.0
 
 
-def kept(envelope: Mapping[str, Any], known: frozenset[str], names: tuple[str, ...]) -> dict[str, Any]:
-    """Return what is kept of an envelope: fields of these `names`, and whatever is neither among them nor `known`."""
-    found = {name: envelope[name] for name in names if name in envelope}
-    if not envelope.keys() <= known:
-        found.update({name: value for name, value in envelope.items() if name not in known})
-    return found
+def kept(envelope: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return what is kept of an envelope because it is unknown."""
+    return {name: value for name, value in envelope.items() if name not in known}
 
 
 class Uplink(NamedTuple):
@@ -133,7 +131,6 @@ def decode_uplink(uplink: Uplink, context: Context) -> Decoded:
     DecodingError
         It cannot be read as a whole.
     """
-    decoded = Decoded(context.topic, context.received_at)
     found = uplink.found
     if found is None or found == {}:
         only = f", only the bytes {excerpt(uplink.data)}" if uplink.data else ""
@@ -142,9 +139,14 @@ def decode_uplink(uplink: Uplink, context: Context) -> Decoded:
         raise DecodingError("wrong_type", f"the decoded object must be an object, not {excerpt(found)}")
     sent = measuring_time(uplink.time, context, "time")
     if _TELLING.isdisjoint(found):  # most objects say no more than their names do
+        row = _sound_row(uplink, found, sent, context)
+        if row is not None:
+            return Decoded(context.topic, context.received_at, [row], [])
+        decoded = Decoded(context.topic, context.received_at)
         fields, extra = _READER.read(found)
         _add(uplink, fields, extra, sent, context, decoded, None)
         return decoded
+    decoded = Decoded(context.topic, context.received_at)
     if is_axioma(found):
         _add_axioma(uplink, found, sent, context, decoded)
         return decoded
@@ -152,6 +154,31 @@ def decode_uplink(uplink: Uplink, context: Context) -> Decoded:
     ts = sent if time is None else measuring_time(time, context, "ts of the object")
     _add(uplink, fields, extra, ts, context, decoded, None)
     return decoded
+
+
+def _sound_row(uplink: Uplink, found: dict[str, Any], ts: int, context: Context) -> Row | None:
+    """Return the reading of an uplink in which everything is in order, None where it needs a closer look."""
+    begun = _READER.begin_row(found, uplink.meter_id, ts, context.source)
+    seq = uplink.seq
+    if begun is None or type(seq) is not int or not -INT64 <= seq < INT64:
+        return None
+    row, extra = begun
+    row[_SEQ] = seq
+    if row[_RSSI] is None and not _heard(row, uplink.radio):
+        return None
+    if uplink.data is not None:
+        extra["data"] = uplink.data
+    extra.update(uplink.beside)
+    return end_row(row, extra)
+
+
+def _heard(row: list[Any], radio: Radio) -> bool:
+    """Fill in how an uplink was heard; return whether that is in order."""
+    try:
+        row[_RSSI], row[_SNR] = check_number("rssi_dbm", radio[0]), check_number("snr_db", radio[1])
+    except DecodingError:
+        return False
+    return True
 
 
 def _add(

@@ -18,6 +18,7 @@ from ingest.message import Decoded, Rejection
 from lake.errors import DecodingError
 
 _DEVICE = ("meter_id", "deviceName", "device_name", "deviceId", "device_id", "serialNumber", "serial_number", "devEui")
+_DEVICE_NAMES = frozenset(_DEVICE)
 _READER = FieldReader(
     status={"status", "error_codes", "errorCodes", "alarm", "alarms", "errorCode"},
     known={"ts", "meter_id"},
@@ -70,8 +71,10 @@ def _is_gateway(document: object, topic: str | None) -> bool:
 
 def _device_of_topic(topic: str | None) -> str | None:
     """Return the device that a topic ``v1/devices/<name>/telemetry`` names; ``me`` is whoever is logged in."""
-    levels = topic.split("/") if topic else []
-    return levels[2] if len(levels) == 4 and levels[:2] == ["v1", "devices"] and levels[2] != "me" else None
+    if topic is None or not topic.startswith("v1/devices/"):
+        return None
+    name, _, rest = topic[len("v1/devices/") :].partition("/")
+    return name if rest and "/" not in rest and name != "me" else None
 
 
 def _add_device(telemetry: object, device: str | None, context: Context, decoded: Decoded, where: str) -> None:
@@ -88,6 +91,8 @@ def _add_device(telemetry: object, device: str | None, context: Context, decoded
                 raise DecodingError("wrong_type", f"values must be an object, not {excerpt(values)}")
             meter_id = _meter(values, device, context)
             ts = measuring_time(item.get("ts"), context)
+            if _READER.add_sound(values, meter_id, ts, context, decoded):
+                continue
             fields, extra = _READER.read(values)
         except DecodingError as error:
             decoded.rejections.append(Rejection(error.reason, place + error.detail, meter_id or error.meter_id))
@@ -97,7 +102,8 @@ def _add_device(telemetry: object, device: str | None, context: Context, decoded
 
 def _meter(values: dict[str, Any], device: str | None, context: Context) -> str:
     """Return the meter that the device's name and the values name."""
-    field = next((name for name in _DEVICE if name in values and values[name] is not None), None)
+    named = not _DEVICE_NAMES.isdisjoint(values)  # most devices are named by the topic alone
+    field = next((name for name in _DEVICE if values.get(name) is not None), None) if named else None
     if field is None:
         if device is None:
             raise DecodingError("no_meter_id", f"neither the topic nor one of {', '.join(_DEVICE)} names a device")

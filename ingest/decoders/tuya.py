@@ -38,6 +38,7 @@ _POINTS = frozenset(
 )  # fmt: skip
 # Registers with the time at which they were read.
 _REGISTERS = {f"{kind}_water_total": f"{kind}_time" for kind in ("d_begin", "d_end", "m_begin", "m_end")}
+_TIMED = frozenset(_REGISTERS)
 _ENVELOPE = frozenset({*_DEVICE, "t", "time", "ts", "msgId", "productKey", "dataId", "bizCode", "bizData"})
 
 
@@ -60,12 +61,17 @@ class TuyaDecoder:
         document = read_json(self._json, payload)
         meter_id = _meter(document, context)
         decoded = Decoded(context.topic, context.received_at)
-        default = next((document[name] for name in ("t", "time", "ts") if document.get(name) is not None), None)
+        default = _first(document, ("t", "time", "ts"))
         # Points of one message are one reading at the newest of their times, unless one comes again.
         readings: list[tuple[list[int], dict[str, Any]]] = []
+        last: int | None = None
+        ts = 0
         try:
             for code, value, time in _points(document):
-                ts = measuring_time(default if time is None else time, context, "t")
+                known = default if time is None else time
+                if type(known) is not int or known != last:  # most points have the time of the one before
+                    ts = measuring_time(known, context, "t")
+                    last = known if type(known) is int else None
                 if not readings or code in readings[-1][1]:
                     readings.append(([], {}))
                 readings[-1][0].append(ts)
@@ -79,9 +85,16 @@ class TuyaDecoder:
         return decoded
 
 
+def _first(document: Mapping[str, Any], names: tuple[str, ...]) -> object:
+    for name in names:
+        if document.get(name) is not None:
+            return document[name]
+    return None
+
+
 def _meter(document: Mapping[str, Any], context: Context) -> str:
     """Return the meter that payload and topic name."""
-    found = next((document[name] for name in _DEVICE if document.get(name) is not None), None)
+    found = _first(document, _DEVICE)
     named = level_after(context.topic, "tylink")
     if found is None and named is None:
         raise DecodingError("no_meter_id", f"neither the topic nor one of {', '.join(_DEVICE)} names a device")
@@ -121,9 +134,11 @@ def _add(points: dict[str, Any], ts: int, meter_id: str, context: Context, decod
             fields["status"] = number(value)
         else:
             extra[code] = value
-    registers = len(decoded.rows) + len(decoded.rejections)
-    _add_registers(points, meter_id, context, decoded)
-    found = len(decoded.rows) + len(decoded.rejections) > registers
+    found = False
+    if not _TIMED.isdisjoint(points):
+        registers = len(decoded.rows) + len(decoded.rejections)
+        _add_registers(points, meter_id, context, decoded)
+        found = len(decoded.rows) + len(decoded.rejections) > registers
     if not found or any(value is not None for value in fields.values()):
         add_row(decoded, context, meter_id, ts, fields, extra)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
+from operator import itemgetter
 from typing import Any
 
 import msgspec
@@ -18,7 +19,8 @@ from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import FieldReader
 from ingest.decoders.json_payload import add_row, check_topic, fields_of, measuring_time, of_meter, read_json
 from ingest.excerpt import excerpt
-from ingest.message import Decoded
+from ingest.message import Decoded, Row
+from ingest.reading import PLACES, end_row
 from lake.errors import DecodingError
 
 # Drivers of water meters whose status words are their vendor's own; all others give those of EN 13757.
@@ -58,6 +60,8 @@ _STATUS = frozenset(
 # Temperatures that stand for none: 127 and −128 are a full signed byte, −100 °C comes from meters without a sensor.
 _NO_TEMPERATURE = (127, -128, -100)
 _TEMPERATURES = ("water_temperature_c", "ambient_temperature_c")
+_NO_TEMPERATURES = frozenset(_NO_TEMPERATURE)
+_temperatures = itemgetter(*(PLACES[name] for name in _TEMPERATURES))  # of a row
 
 _SERIAL = re.compile(r"[0-9a-fA-F]{8}")
 
@@ -103,14 +107,19 @@ class WmbusmetersDecoder:
         refusal = _refusal(media, driver if isinstance(driver, str) else "") if isinstance(media, str) else None
         if refusal is not None:
             raise DecodingError("wrong_value", refusal, meter_id=meter_id)
+        profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
         try:
             ts = measuring_time(document.get("timestamp"), context, "timestamp")
             repeats = driver == _REPEATING and "status" in document
-            fields, extra = (_REPEATING_READER if repeats else _READER).read(document)
+            reader = _REPEATING_READER if repeats else _READER
+            # Axioma's words are put together below.
+            row = None if profile == "axioma" else _sound_row(reader, document, meter_id, ts, context, profile)
+            if row is not None:
+                return Decoded(context.topic, context.received_at, [row], [])
+            fields, extra = reader.read(document)
         except DecodingError as error:
             raise of_meter(error, meter_id) from None
         decoded = Decoded(context.topic, context.received_at)
-        profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
         if profile == "axioma" and "error_codes" in fields:
             fields["error_codes"] = _whole_value(fields["error_codes"])
         invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]
@@ -130,6 +139,16 @@ def _whole_value(codes: list[str]) -> list[str]:
         return codes
     rest = [code for code in codes if code != _TEMPORARY]
     return [f"{_TEMPORARY} {code}" if _UPPER_BITS.fullmatch(code) else code for code in rest]
+
+
+def _sound_row(
+    reader: FieldReader, document: dict[str, Any], meter_id: str, ts: int, context: Context, profile: str
+) -> Row | None:
+    """Return the reading of a telegram in which everything is in order, None where it needs a closer look."""
+    begun = reader.begin_row(document, meter_id, ts, context.source)
+    if begun is None or not _NO_TEMPERATURES.isdisjoint(_temperatures(begun[0])):
+        return None
+    return end_row(*begun, profile)
 
 
 def _meter(document: dict[str, Any], context: Context) -> str:

@@ -20,8 +20,10 @@ from ingest.decoders.json_payload import (
     of_meter,
     read_json,
 )
+from ingest.decoders.sound_object import VALVE
 from ingest.excerpt import excerpt
-from ingest.message import Decoded
+from ingest.message import Decoded, Row
+from ingest.reading import end_row
 from lake.errors import DecodingError
 
 _READER = FieldReader(
@@ -46,14 +48,19 @@ class Zigbee2MqttDecoder:
 
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the reading of a message; see :class:`ingest.decoders.Decoder`."""
-        levels = context.topic.split("/")[1:] if context.topic and context.topic.startswith("zigbee2mqtt/") else []
-        if levels[:1] == ["bridge"] or (len(levels) > 1 and levels[-1] in _NO_DEVICE):
-            raise DecodingError("no_value", f"{excerpt(context.topic)} is no state of a device")
+        topic = context.topic
+        named = topic[len("zigbee2mqtt/") :] if topic and topic.startswith("zigbee2mqtt/") else ""
+        if named == "bridge" or ("/" in named and (named.startswith("bridge/") or _last_level(named) in _NO_DEVICE)):
+            raise DecodingError("no_value", f"{excerpt(topic)} is no state of a device")
         document = read_json(self._json, payload)
-        meter_id = _meter(document, "/".join(levels) or None, context)
+        meter_id = _meter(document, named or None, context)
         decoded = Decoded(context.topic, context.received_at)
         try:
             ts = measuring_time(document.get("last_seen"), context, "last_seen")
+            row = _sound_row(document, meter_id, ts, context)
+            if row is not None:
+                decoded.rows.append(row)
+                return decoded
             fields, extra = _READER.read(document)
         except DecodingError as error:
             raise of_meter(error, meter_id) from None
@@ -65,6 +72,25 @@ class Zigbee2MqttDecoder:
             extra["state"] = state
         add_row(decoded, context, meter_id, ts, fields, extra)
         return decoded
+
+
+def _last_level(topic: str) -> str:
+    return topic.rpartition("/")[2]
+
+
+def _sound_row(document: dict[str, Any], meter_id: str, ts: int, context: Context) -> Row | None:
+    """Return the reading of a document in which everything is in order, None where it needs a closer look."""
+    begun = _READER.begin_row(document, meter_id, ts, context.source)
+    if begun is None:
+        return None
+    row, extra = begun
+    state = document.get("state")
+    word = VALVE_WORDS.get(state.lower()) if isinstance(state, str) else None
+    if word is None and state is not None:
+        extra["state"] = state
+    elif row[VALVE] is None:
+        row[VALVE] = word
+    return end_row(row, extra)
 
 
 def _meter(document: dict[str, Any], named: str | None, context: Context) -> str:
