@@ -22,6 +22,7 @@ _LOOK_S = 0.25
 _RESTART_S = 1.0
 _LONGEST_RESTART_S = 60.0
 _PATIENCE_S = 120.0
+_MOST_DEATHS = 3  # while what waits is brought into the lake at the end
 _LONGEST_LINE = 65_536
 
 log = structlog.get_logger(__name__)
@@ -178,13 +179,16 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
         self._drained.clear()
         self._restart_at = time.monotonic()  # whoever waits does not wait for a pause to be over
         told: subprocess.Popen[bytes] | None = None
+        deaths = 0
         while not self._drained.is_set():
             if self._process is not None and self._process is not told:
                 told = self._process
                 self._send(b"drain\n")
             if self._drained.wait(_LOOK_S):
                 break
-            if not wait():
+            if self._process is not None and self._process.poll() is not None:
+                deaths += 1
+            if not wait() or deaths >= _MOST_DEATHS:  # one that dies again and again will not empty it
                 return False
             self.keep_alive()
         return True

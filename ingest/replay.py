@@ -327,8 +327,12 @@ def finish_replay(settings: WriterSettings) -> None:
     LakeError, SettingsError, SpoolError
         It cannot be finished now.
     """
-    if not (Path(settings.site) / "spool" / STATE_FILE).exists():
+    spool = Path(settings.site) / "spool"
+    if not (spool / STATE_FILE).exists():
         return
+    with State(spool) as state:
+        if state.replay_plan() is None:  # nothing to finish, so nothing of it can stand in the writer's way
+            return
     replay = Replay(settings)
     try:
         replay.recover()

@@ -28,7 +28,7 @@ from ingest.lake_writer import LakeWriter
 from ingest.log_format import configure_logging, hide_lake_key
 from ingest.replay import finish_replay
 from ingest.settings import WriterSettings
-from lake.errors import LakeError, SpoolError
+from lake.errors import LakeError, SettingsError, SiteFolderError, SpoolError
 
 _POLL_S = 0.2
 _LONGEST_RETRY_S = 60.0
@@ -250,7 +250,7 @@ def main() -> None:
         try:
             finish_replay(settings)
             writer = LakeWriter(settings)
-        except (LakeError, SpoolError) as error:
+        except (LakeError, SettingsError, SiteFolderError, SpoolError) as error:
             log.error("lake writer cannot begin", error=str(error))  # noqa: TRY400 - told to an operator
             tell(msgspec.json.encode(Failed(error=str(error)[:1000], retry_s=0.0)).decode())
             sys.exit(1)

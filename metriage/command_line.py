@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ingest.decoders import shapes
 from ingest.log_format import configure_logging
 from lake.errors import SettingsError, SpoolError, UsageError
 from metriage import __version__, labels
@@ -27,7 +28,7 @@ from metriage.options import (
 )
 from metriage.profile_commands import profiles
 from metriage.registry_commands import registry
-from metriage.site import Site, open_site
+from metriage.site import Site, check_dialects, open_site
 from metriage.ticket_commands import tickets
 
 if TYPE_CHECKING:
@@ -112,7 +113,10 @@ def ingest(
         list[Path] | None, typer.Option("--from", metavar="FILE", help="Read these files instead of the brokers.")
     ] = None,
     more: Annotated[list[Path] | None, typer.Argument(metavar="[FILE]...", help="More files after --from.")] = None,
-    codec: Annotated[str, typer.Option("--codec", help='"native", or the NAME of a table codecs.NAME.')] = "native",
+    codec: Annotated[
+        str,
+        typer.Option("--codec", help='"native", another payload shape, "auto", or the NAME of a table codecs.NAME.'),
+    ] = "native",
     source: Annotated[
         str | None, typer.Option("--source", help="Source name of the readings; default: the codec's.")
     ] = None,
@@ -132,6 +136,7 @@ def ingest(
         signal.signal(number, lambda *_: stop.set())
     if not site.settings.broker:
         raise UsageError(f"{site.folder}/metriage.toml names no [[broker]]")
+    check_dialects(site)
     with site.lock():
         run_daemon(site.settings.broker, site.writer_settings, stop, site.settings.metrics, _compaction(site))
     return 0
@@ -158,8 +163,12 @@ def _ingest_files(site: Site, files: list[Path], codec: str, source: str | None,
     from metriage.console import feeding_progress, print_account  # noqa: PLC0415
 
     codecs = site.settings.codecs
-    if codec != "native" and codec not in codecs:
-        raise UsageError(f"there is no [codecs.{codec}]; known are {', '.join(['native', *codecs])}")
+    known = ["auto", *shapes(), *codecs]
+    if codec not in known:
+        raise UsageError(
+            f"there is no payload shape and no [codecs.{codec}] of that name; known are {', '.join(known)}"
+        )
+    check_dialects(site)
     settings = codecs.get(codec)
     name = source or (settings.source if settings is not None else "default")
     sources = open_sources(files, codec, settings, name)

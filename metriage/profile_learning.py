@@ -23,7 +23,14 @@ _STATUS = re.compile(r"status:0x([0-9a-f]+)")
 _MOST_MODELS, _MOST_SYMPTOMS = 5, 4
 _LEAST_DAYS = 3  # with the code, before a symptom is worth a word
 _LEAST_SHARE, _LEAST_RATIO = 0.3, 2.0
+_LEAST_REGISTERS = 4  # of a day, before it tells of flow
 _LOW_BATTERY_V, _WEAK_DBM = 3.3, -110.0
+
+
+def _registers(shows: pl.Expr) -> pl.Expr:
+    """Return `shows` for days with registers enough to tell, nothing for others."""
+    return pl.when(pl.col("volume_readings") >= _LEAST_REGISTERS).then(shows)
+
 
 # What a day may show, and the family that it speaks for; None where it explains rather than says.
 _SYMPTOMS: Mapping[str, tuple[pl.Expr, str | None]] = {
@@ -34,8 +41,8 @@ _SYMPTOMS: Mapping[str, tuple[pl.Expr, str | None]] = {
     "command not obeyed": (pl.col("disagree_readings") > 0, "actuator"),
     "register counts backwards": (pl.col("backward_counts") > 0, "coil"),
     "register jumps": ((pl.col("drops") > 0) | (pl.col("surges") > 0), "coil"),
-    "no flow all day": (pl.col("consumption_m3") == 0, None),
-    "never stands still": ((pl.col("standstill_s") == 0) & (pl.col("consumption_m3") > 0), "leak"),
+    "no flow all day": (_registers(pl.col("consumption_m3") == 0), None),
+    "never stands still": (_registers((pl.col("standstill_s") == 0) & (pl.col("consumption_m3") > 0)), "leak"),
     "water flows backwards": (pl.col("reverse_m3") > 0, "backflow"),
     "frost": (pl.col("ambient_min_c") < 0, "low_temperature"),
     "weak signal": ((pl.col("rssi_median_dbm") < _WEAK_DBM) | (pl.col("coverage_worst") == 2), "communication"),
@@ -55,8 +62,8 @@ class Symptom:
         What it speaks for.
     with_code, without : float
         Share of the meters' days with and without the code that show it (0..1).
-    days : int
-        Days with the code.
+    days, other_days : int
+        Days with and without the code.
     """
 
     what: str
@@ -64,6 +71,7 @@ class Symptom:
     with_code: float
     without: float
     days: int
+    other_days: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +201,7 @@ def _symptoms(having: pl.DataFrame, days: pl.DataFrame) -> list[Symptom]:
     mine = days.filter(pl.col("meter_id").is_in(having["meter_id"].unique().implode()))
     mine = mine.join(having.with_columns(has=pl.lit(value=True)), on=["meter_id", "day"], how="left")
     with_code, without = mine.filter(pl.col("has")), mine.filter(pl.col("has").is_null())
-    if with_code.height < _LEAST_DAYS:
+    if min(with_code.height, without.height) < _LEAST_DAYS:  # nothing to compare with
         return []
     families = sorted(set(with_code["families"].explode(empty_as_null=False).drop_nulls().to_list()))
     shows = {name: (pl.col(name), family) for name, (_, family) in _SYMPTOMS.items()}
@@ -202,7 +210,7 @@ def _symptoms(having: pl.DataFrame, days: pl.DataFrame) -> list[Symptom]:
     for what, (expression, family) in shows.items():
         beside, else_ = _share(with_code, expression), _share(without, expression)
         if beside >= _LEAST_SHARE and beside >= _LEAST_RATIO * else_:
-            found.append(Symptom(what, family, round(beside, 3), round(else_, 3), with_code.height))
+            found.append(Symptom(what, family, round(beside, 3), round(else_, 3), with_code.height, without.height))
     return sorted(found, key=lambda each: (each.without - each.with_code, each.what))[:_MOST_SYMPTOMS]
 
 
@@ -268,14 +276,14 @@ def described(each: UnknownCode) -> Sequence[str]:
     ]
     lines += [
         f"beside it: {symptom.what} on {symptom.with_code:.0%} of {symptom.days:,} days with it, on "
-        f"{symptom.without:.0%} of the others"
+        f"{symptom.without:.0%} of {symptom.other_days:,} others of the same meters"
         for symptom in each.symptoms
     ]
     if each.suggestion is not None:
         kind = "fault" if each.suggestion in FAULTS else "condition"
         lines.append(f"this speaks for the {kind} {each.suggestion}")
     # A code is what a meter sent: it must not end the comment it stands in.
-    return [re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]", " ", line) for line in lines]
+    return ["".join(char if char.isprintable() else " " for char in line) for line in lines]
 
 
 def _text(value: str) -> str:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ingest.settings import WriterSettings
-from lake.errors import SiteFolderError, SiteLockedError
+from lake.errors import SettingsError, SiteFolderError, SiteLockedError
 from metriage.settings import FILE, Settings, load_settings
 
 if TYPE_CHECKING:
@@ -117,3 +117,28 @@ def open_site(folder: Path) -> Site:
     if not is_site:
         raise SiteFolderError(f"{folder} is no site folder: there is no {FILE}. Make one with `metriage init {folder}`")
     return Site(folder)
+
+
+def check_dialects(site: Site) -> None:
+    """Check what tells how messages are read, beside the settings themselves: keys, vendor profiles and their names.
+
+    Raises
+    ------
+    SettingsError
+        One of them is not in order; once the daemon runs, such a mistake is logged and what was known before holds.
+    """
+    from ingest.keys import load_keys  # noqa: PLC0415 - who reads no messages does not pay for it
+    from ingest.profiles.vendor_profile import load_profiles  # noqa: PLC0415
+
+    if site.settings.ingest.keys_file is not None:
+        load_keys(site.folder / site.settings.ingest.keys_file)
+    profiles = load_profiles(site.folder)
+    for place, broker in enumerate(site.settings.broker):
+        for key, names in (("vendor", [broker.vendor]), ("topic_vendors", broker.topic_vendors.values())):
+            for name in names:
+                if name is not None and name not in profiles:
+                    raise SettingsError(
+                        f"there is no vendor profile {name!r}; there are {', '.join(each.id for each in profiles.all)}",
+                        key=f"broker[{place}].{key}",
+                        file=str(site.folder / FILE),
+                    )

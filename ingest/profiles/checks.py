@@ -117,6 +117,9 @@ def _repeated(key: str, words: Iterable[str], seen: dict[str, str]) -> Iterator[
             seen[compared] = key
 
 
+_TO_COMPLETE = "to be completed"  # what a draft says where a person has to
+
+
 def _sense(place: str, family: str, severity: int | None, meaning: str, meaning_zh: str) -> Iterator[Problem]:
     if family not in FAMILIES:
         near = difflib.get_close_matches(family, FAMILIES, 1)
@@ -124,7 +127,7 @@ def _sense(place: str, family: str, severity: int | None, meaning: str, meaning_
         yield Problem(f"{place}.family", f"{family!r} is no family; {hint}allowed are {', '.join(FAMILIES)}")
     if severity not in SEVERITIES:
         yield Problem(f"{place}.severity", f"{severity} is no severity; allowed are 1 (worst) to 4")
-    if not meaning:
+    if not meaning or meaning == _TO_COMPLETE:
         yield Problem(f"{place}.meaning", "is missing", "warning")
     if not meaning_zh:
         yield Problem(f"{place}.meaning_zh", "is missing: the meaning in Chinese", "warning")

@@ -151,7 +151,7 @@ def test_unknown_codec_names_the_known_ones(site: Site, metriage: Callable[..., 
     """From the settings."""
     done = metriage("ingest", "--from", "a.csv", "--codec", "csv", "--dir", site.folder)
 
-    assert "there is no [codecs.csv]; known are native" in done.err
+    assert "there is no payload shape and no [codecs.csv] of that name; known are auto," in done.err
 
 
 def test_files_that_cannot_be_read_are_said(site: Site, metriage: Callable[..., Done], tmp_path: Path) -> None:
@@ -344,3 +344,54 @@ def test_module_reports_errors_without_traceback(tmp_path: Path) -> None:
 
     assert (2, "") == (done.returncode, done.stdout)
     assert 1 == len(done.stderr.splitlines())
+
+
+def test_ingest_of_a_foreign_shape_from_a_file(site: Site, metriage: Callable[..., Done]) -> None:
+    """Recorded messages of any payload shape are read from files too, the shape by name or found."""
+    telegram = {"media": "cold water", "meter": "multical21", "name": "a", "id": "76406477", "total_m3": 8.5,
+                "current_status": "LEAK", "timestamp": "2024-06-01T10:00:00Z"}  # fmt: skip
+    file = site.folder / "in.jsonl"
+    file.write_text(json.dumps({"topic": "wmbusmeters/a", "payload": telegram}) + "\n", encoding="utf-8")
+    for codec, fresh in (("auto", 1), ("wmbusmeters", 0)):
+        done = metriage("ingest", "--dir", site.folder, "--codec", codec, "--from", file)
+        assert (0, f"1 messages received, {fresh} stored") == (done.code, done.out.partition(": ")[2][:29])
+    refused = metriage("ingest", "--dir", site.folder, "--codec", "gone", "--from", file)
+
+    assert 2 == refused.code
+    assert "known are auto, chirpstack" in refused.err
+
+
+WRONG_PROFILE = """\
+id = "acme"
+version = 1
+
+[[code]]
+words = ["E"]
+family = "bateria"
+severity = 1
+meaning = "m"
+"""
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("meters.keys", '"1" = "00"', "chmod 600"),
+        ("profiles/acme.toml", WRONG_PROFILE, "did you mean battery?"),
+    ],
+)  # fmt: skip
+def test_ingest_with_wrong_keys_or_profiles(
+    site: Site, metriage: Callable[..., Done], name: str, text: str, said: str
+) -> None:
+    """What tells how messages are read is checked before the daemon begins: exit code 2, and what to do."""
+    (site.folder / "metriage.toml").write_text('[ingest]\nkeys_file = "meters.keys"\n', encoding="utf-8")
+    keys = site.folder / "meters.keys"
+    keys.touch(mode=0o600)
+    file = site.folder / name
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(text, encoding="utf-8")
+    file.chmod(0o644)
+    done = metriage("ingest", "--dir", site.folder)
+
+    assert 2 == done.code
+    assert said in done.err
