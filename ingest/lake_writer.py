@@ -98,6 +98,15 @@ class LakeWriter:
         self._spool.close()
         self._state.close()
 
+    def warm_up(self) -> None:
+        """Do beforehand what the first batch would have to wait for; what cannot be done now, the batch will do."""
+        self._look_at_meters()
+        self._dialects.now(self._meters.makes).profile(None).normalises  # noqa: B018 - it is worked out once
+        try:
+            self._check()
+        except LakeError as error:
+            log.warning("the lake cannot be looked at yet", error=str(error))
+
     @property
     def conflicts(self) -> int:
         """How often another writer's commit forced a commit to be tried again."""

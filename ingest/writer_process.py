@@ -30,7 +30,7 @@ from ingest.replay import finish_replay
 from ingest.settings import WriterSettings
 from lake.errors import LakeError, SettingsError, SiteFolderError, SpoolError
 
-_POLL_S = 0.2
+_POLL_S = 0.1
 _LONGEST_RETRY_S = 60.0
 
 log = structlog.get_logger(__name__)
@@ -250,6 +250,7 @@ def main() -> None:
         try:
             finish_replay(settings)
             writer = LakeWriter(settings)
+            writer.warm_up()
         except (LakeError, SettingsError, SiteFolderError, SpoolError) as error:
             log.error("lake writer cannot begin", error=str(error))  # noqa: TRY400 - told to an operator
             tell(msgspec.json.encode(Failed(error=str(error)[:1000], retry_s=0.0)).decode())
