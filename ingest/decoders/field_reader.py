@@ -85,12 +85,14 @@ class FieldReader:
         Fields of the contract that are no measurements and are passed on.
     flags : bool
         Whether truth values may be alarms.
+    nested : bool
+        Whether objects and lists may stand under known names; they mean something else to their sender and are kept.
     """
 
     def __init__(
         self, *, status: Collection[str], known: Collection[str] = (), stated: bool = False,
         temperature: str = "ambient_temperature_c", special: Mapping[str, tuple[str, float]] | None = None,
-        plain: Collection[str] = (), flags: bool = True,
+        plain: Collection[str] = (), flags: bool = True, nested: bool = False,
     ) -> None:  # fmt: skip
         self._status = frozenset(status)
         self._known = frozenset(known)
@@ -99,6 +101,7 @@ class FieldReader:
         self._special = special or {}
         self._plain = frozenset(plain)
         self._flags = flags
+        self._nested = nested
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -109,6 +112,24 @@ class FieldReader:
         DecodingError
             ``wrong_type``: a status field holds neither a text nor a whole number.
         """
+        nested = self._structures(document) if self._nested else None
+        if nested:
+            fields, extra = self._read({name: value for name, value in document.items() if name not in nested})
+            return fields, extra | nested
+        return self._read(document)
+
+    def _structures(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the objects and lists of a document, but for lists of codes."""
+        return {
+            name: value
+            for name, value in document.items()
+            if isinstance(value, dict | list) and name not in self._known and not self._is_codes(name, value)
+        }
+
+    def _is_codes(self, name: str, value: object) -> bool:
+        return name in self._status and isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+    def _read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         names = tuple(document)
         plan = self._plans.get(names) or self._make_plan(names)
         fields: dict[str, Any] = {name: document[name] for name in plan.plain}

@@ -23,18 +23,20 @@ _STATUS = {"status", "status_code", "statusCode", "error_code", "errorCode", "er
 _TIME = ("ts", "timestamp_utc", "timestamp_unix")
 _PLAIN = {"firmware", "valid", "coverage_class", "valve_command", "valve_refusal"}
 
-_READER = FieldReader(status=_STATUS, known=_TIME, plain=_PLAIN)
+_READER = FieldReader(status=_STATUS, known=_TIME, plain=_PLAIN, nested=True)
 # Quandify sends litres, and millivolts under load (active) and at rest (recovered).
 _QUANDIFY = FieldReader(
     status=_STATUS,
     special={"totalVolume": ("volume_m3", 1e-3), "batteryActive": ("battery_load_v", 1e-3),
              "batteryRecovered": ("battery_v", 1e-3)},
+    nested=True,
 )  # fmt: skip
 # The Things Network's normalised payload: litres and volts, in objects of their own.
 _NORMALISED = FieldReader(
     status=(),
     special={"metering_water_total": ("volume_m3", 1e-3), "battery": ("battery_v", 1),
              "water_temperature_avg": ("water_temperature_c", 1)},
+    nested=True,
 )  # fmt: skip
 _WRAPPERS = ("decoded", "data", "decoded_payload")
 _TELLING = frozenset({*_TIME, *_WRAPPERS, *AXIOMA_NAMES, "leakState", "metering", "water"})

@@ -50,6 +50,26 @@ def test_read_status_of_another_type(value: object) -> None:
         reader().read({"status": value})
 
 
+@pytest.mark.parametrize("value", [{"leak": True}, {}, [1], [None], [["A"]]])
+@pytest.mark.parametrize(
+    "name", ["status", "battery_v", "batteryVoltage", "volume_l", "valve_state", "firmware", "leak"]
+)
+def test_read_structure_in_a_known_field(name: str, value: object) -> None:
+    """An object or a list under a known name is kept and costs the reading nothing."""
+    fields, extra = reader(plain={"firmware"}, nested=True).read({"total_m3": 1, name: value})
+
+    assert {"volume_m3": 1} == {name: value for name, value in fields.items() if value is not None}
+    assert {name: value} == extra
+
+
+def test_read_structure_leaves_the_column_to_another_field() -> None:
+    """Where the best field for a column holds an object the next one is taken; a list of codes is none to keep."""
+    found = {"total_m3": {"value": 2}, "volume": 1, "status": ["LEAK"]}
+
+    expected = {"volume_m3": 1, "error_codes": ["LEAK"]}, {"total_m3": {"value": 2}}
+    assert expected == reader(nested=True).read(found)
+
+
 @pytest.mark.parametrize(
     ("value", "expected"), [(3608, 3.608), (3.6, 3.6), ("3608", 3.608), (True, True), (None, None)]
 )
