@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from ingest.decoders import Context
-from ingest.decoders.field_names import measured, words_of
+from ingest.decoders.field_names import measured, unit_fields, units_of, volume_factor, words_of
 from ingest.decoders.json_payload import Codes, scaled, text_codes
 from ingest.decoders.sound_object import MOST_VOLTS, NO_STATUS, SoundPlan, make_sound_plan, sound_row
 from ingest.message import Decoded
-from ingest.reading import CHECKS, check_text, end_row
+from ingest.reading import CHECKS, LARGEST, LEAST, check_text, end_row
 
 # What makes the name of a truth value an alarm.
 _ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow",
@@ -30,6 +30,7 @@ VALVE_WORDS = {
     "unknown": "unknown",
 }
 
+_VOLUMES = {"volume_m3", "reverse_volume_m3"}
 _NULLS = {"", "null", "none", "nan", "n/a"}
 _MOST_NAMES = 200  # more fields than that, or longer names, are no device's, and not remembered
 _LONGEST_NAMES = 4_000
@@ -49,6 +50,8 @@ class _Plan(NamedTuple):
         Fields of the contract, passed on as they are.
     status, flags, valve, beside : tuple of str
         Fields with codes, truth values that are alarms, states of a valve, and fields that are only kept.
+    units : mapping of str to tuple of str
+        For volumes whose names say no unit the fields that may tell it.
     loose_voltage : bool
         Whether the battery's voltage comes from a field that does not say whether it is in volts.
     sound : SoundPlan or None
@@ -62,6 +65,7 @@ class _Plan(NamedTuple):
     flags: tuple[str, ...]
     valve: tuple[str, ...]
     beside: tuple[str, ...]
+    units: Mapping[str, tuple[str, ...]]
     loose_voltage: bool
     sound: SoundPlan | None
 
@@ -112,7 +116,7 @@ class FieldReader:
         DecodingError
             ``wrong_type``: a status field holds neither a text nor a whole number.
         """
-        nested = self._structures(document) if self._nested else None
+        nested = self._structures(document) if self._nested else {}
         if nested:
             fields, extra = self._read({name: value for name, value in document.items() if name not in nested})
             return fields, extra | nested
@@ -123,8 +127,12 @@ class FieldReader:
         return {
             name: value
             for name, value in document.items()
-            if isinstance(value, dict | list) and name not in self._known and not self._is_codes(name, value)
+            if isinstance(value, dict | list) and self._holds_value(name) and not self._is_codes(name, value)
         }
+
+    def _holds_value(self, name: str) -> bool:
+        """Tell whether a field is known to hold a value; all others are kept anyway."""
+        return self._column(name) is not None or name in self._plain or name in self._status or name == "valve_state"
 
     def _is_codes(self, name: str, value: object) -> bool:
         return name in self._status and isinstance(value, list) and all(isinstance(item, str) for item in value)
@@ -139,7 +147,8 @@ class FieldReader:
             kind = type(value)
             fields[column] = value if kind is float or kind is int else _first(document, ((name, 1.0),), extra)
         for column, choices in plan.columns:
-            fields[column] = _first(document, choices, extra)
+            stated = _in_units(document, choices, plan.units, extra) if plan.units else choices
+            fields[column] = _first(document, stated, extra)
         if plan.loose_voltage:
             fields["battery_v"] = _volts(fields["battery_v"])
         for name in plan.valve:
@@ -220,16 +229,32 @@ class FieldReader:
         choices = {
             column: tuple((name, factor) for _, name, factor in sorted(fields)) for column, fields in columns.items()
         }
-        simple = {column: found[0][0] for column, found in choices.items() if len(found) == 1 and found[0][1] == 1}
+        told = unit_fields(names)
+        units = {
+            name: found
+            for fields in choices.values()
+            for name, _ in fields
+            if told and self._is_volume_without_unit(name) and (found := units_of(name, told))
+        }
+        simple = {
+            column: found[0][0]
+            for column, found in choices.items()
+            if len(found) == 1 and found[0][1] == 1 and found[0][0] not in units
+        }
         named = {kind: tuple(found) for kind, found in kinds.items()}
         loose = "battery_v" in choices and self._is_loose(choices["battery_v"][0][0])
         return _Plan(
             single=tuple(simple.items()),
             columns=tuple((column, found) for column, found in choices.items() if column not in simple),
+            units=units,
             loose_voltage=loose,
-            sound=_sound_plan(choices, named, loose_voltage=loose),
+            sound=None if units else _sound_plan(choices, named, loose_voltage=loose),
             **named,
         )
+
+    def _is_volume_without_unit(self, name: str) -> bool:
+        found = None if name in self._special else measured(name)
+        return found is not None and not found.stated and found.column in _VOLUMES
 
     def _is_loose(self, name: str) -> bool:
         found = None if name in self._special else measured(name)
@@ -277,6 +302,32 @@ def _sound_plan(
     )
 
 
+def _in_units(
+    document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], units: Mapping[str, tuple[str, ...]],
+    extra: dict[str, Any],
+) -> tuple[tuple[str, float], ...]:  # fmt: skip
+    """Return the fields for a column with the factors that other fields tell; keep those that are no volumes."""
+    found: list[tuple[str, float]] = []
+    for name, factor in choices:
+        unit = next((document[one] for one in units.get(name, ()) if document[one] not in (None, "")), None)
+        told = factor if unit is None else volume_factor(unit)
+        if told is not None:
+            found.append((name, told))
+        elif document[name] is not None:
+            extra[name] = document[name]
+    return tuple(found)
+
+
+def _in_unit(value: object, factor: float) -> object:
+    """Return a number times `factor`, whose inverse need not be whole."""
+    if factor == 1 or (1 / factor).is_integer():
+        return scaled(value, factor)
+    found = scaled(value, 1.0)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not LEAST <= found <= LARGEST:
+        return found  # for the check to refuse it
+    return found * factor
+
+
 def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], extra: dict[str, Any]) -> object:
     """Return the value of the first field that has one, in its column's unit; keep the others."""
     found: object = None
@@ -285,7 +336,7 @@ def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], 
         if value is None or (isinstance(value, str) and value.strip().lower() in _NULLS):
             continue
         if found is None:
-            found = scaled(value, factor)
+            found = _in_unit(value, factor)
         else:
             extra[name] = value
     return found
