@@ -21,6 +21,11 @@ _ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "t
           "overflow", "blocked", "reverse", "empty"}  # fmt: skip
 _LOW_BATTERY = ({"low", "battery"}, {"low", "batt"}, {"low", "bat"})
 _NO_ALARM = {"enabled", "enable", "active", "external", "charging", "present", "ok", "clear"}
+# Names of these words alone are alarms and no counts, codes or thresholds, so that 1 is as good as true under them.
+_SURE = (_ALARM - {"reverse"}) | {"low", "high", "battery", "batt", "bat", "flag", "detected", "detection", "water",
+                                  "pipe", "flow", "pressure", "temperature", "temp", "sensor", "case", "cover",
+                                  "attack", "meter", "device", "module"}  # fmt: skip
+_SPOKEN = {"alarm", "alert", "warning", "flag", "detected", "detection"}  # without one, reverse flow may be measured
 _VALVE = {"valve", "state", "status", "position"}
 VALVE_WORDS = {
     **dict.fromkeys(("open", "opened", "on"), "open"),
@@ -203,8 +208,9 @@ class FieldReader:
         for name in reported:
             if not codes.add(name, document[name]):
                 extra[name] = document[name]
-        codes.extend(name for name in flags if document[name] is True)
-        extra.update({name: document[name] for name in flags if document[name] is not True})
+        raised = {name for name in flags if _is_raised(name, document[name])}
+        codes.extend(name for name in flags if name in raised)
+        extra.update({name: document[name] for name in flags if name not in raised})
         codes.into(fields)
 
     def _make_plan(self, names: tuple[str, ...]) -> _Plan:
@@ -300,6 +306,19 @@ def _sound_plan(
         beside=named["beside"],
         loose_voltage=loose_voltage,
     )
+
+
+def _is_raised(name: str, value: object) -> bool:
+    """Tell whether an alarm's value says true, in whichever of the ways that codecs have for it."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if value is True or text == "true":
+        return True
+    return (text == "1" or (type(value) is int and value == 1)) and _is_sure(name)
+
+
+def _is_sure(name: str) -> bool:
+    words = words_of(name)
+    return words <= _SURE or (words <= _SURE | {"reverse"} and not words.isdisjoint(_SPOKEN))
 
 
 def _in_units(

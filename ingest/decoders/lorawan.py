@@ -188,8 +188,7 @@ def _add(
     profile: str | None, invalid: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     if fields.get("volume_m3") is None and [*fields.values()].count(None) == len(fields):
-        names = ", ".join(sorted(extra)[:10])
-        raise DecodingError("no_value", f"no field of the decoded object is known: {names[:200]}")
+        raise _nothing_found(uplink.found, extra)
     if fields.get("rssi_dbm") is None:
         fields["rssi_dbm"], fields["snr_db"] = uplink.radio
     fields["seq"] = uplink.seq
@@ -197,6 +196,22 @@ def _add(
         extra["data"] = uplink.data
     extra.update(uplink.beside)
     add_row(decoded, context, uplink.meter_id, ts, fields, extra, profile=profile, invalid=invalid)
+
+
+def _nothing_found(found: object, extra: Mapping[str, Any]) -> DecodingError:
+    """Return why there is no measurement in an object: a field that says it holds no number, or none that is known."""
+    fields = _unwrapped(found) if isinstance(found, dict) else {}
+    name = next((name for name, value in fields.items() if name not in extra and _is_nan(value)), None)
+    if name is not None:
+        return DecodingError("not_finite", f"{excerpt(name)} of the decoded object is {excerpt(fields[name])}")
+    if not extra:
+        return DecodingError("no_value", f"the fields of the decoded object are empty: {excerpt(', '.join(fields))}")
+    names = ", ".join(sorted(extra)[:10])
+    return DecodingError("no_value", f"no field of the decoded object is known: {names[:200]}")
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() == "nan"
 
 
 def _add_axioma(uplink: Uplink, found: dict[str, Any], sent: int, context: Context, decoded: Decoded) -> None:
@@ -214,10 +229,7 @@ def _add_axioma(uplink: Uplink, found: dict[str, Any], sent: int, context: Conte
 
 def _read_object(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], object]:
     """Return measurements, what is kept, and the measuring time of a codec's object."""
-    for wrapper in _WRAPPERS:  # some codecs wrap what they found once more
-        inner = found.get(wrapper)
-        if isinstance(inner, dict):
-            found = {name: value for name, value in found.items() if name != wrapper} | inner
+    found = _unwrapped(found)
     if "leakState" in found and "totalVolume" in found:
         fields, extra = _QUANDIFY.read(found)
     elif isinstance(found.get("metering"), dict) or isinstance(found.get("water"), dict):
@@ -225,6 +237,15 @@ def _read_object(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any],
     else:
         fields, extra = _READER.read(found)
     return fields, extra, next((found[name] for name in _TIME if found.get(name) is not None), None)
+
+
+def _unwrapped(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without what some codecs wrap it in once more."""
+    for wrapper in _WRAPPERS:
+        inner = found.get(wrapper)
+        if isinstance(inner, dict):
+            found = {name: value for name, value in found.items() if name != wrapper} | inner
+    return found
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:

@@ -146,3 +146,25 @@ def test_read_volume_that_is_no_number_in_gallons(value: object) -> None:
     fields, _ = reader().read({"water": value, "unit": "gal"})
 
     assert fields["volume_m3"] is not None
+
+
+@pytest.mark.parametrize("value", [True, 1, "1", "true", "TRUE", " True "])
+@pytest.mark.parametrize("name", ["leak", "lowBatteryAlarm", "low_battery", "tamper", "backflow", "reverseFlowAlarm"])
+def test_read_alarm_that_is_raised(name: str, value: object) -> None:
+    """An alarm is a code in whichever way its codec says true."""
+    assert ({"error_codes": [name]}, {}) == reader().read({name: value})
+
+
+@pytest.mark.parametrize("value", [False, 0, "0", "false", "FALSE", None, 2, "2", 1.5, "x", ""])
+def test_read_alarm_that_is_not_raised(value: object) -> None:
+    """An alarm that is not raised, or holds something else, is kept and no code."""
+    assert ({}, {"leak": value}) == reader().read({"leak": value})
+
+
+@pytest.mark.parametrize(
+    "name", ["leak_count", "leakCounter", "alarm_level", "error_number", "tamper2", "reverse_flow", "leak_days"]
+)
+@pytest.mark.parametrize("value", [1, "1"])
+def test_read_count_of_alarms(name: str, value: object) -> None:
+    """A number under a name that says more than an alarm is no truth value."""
+    assert ({}, {name: value}) == reader().read({name: value})
