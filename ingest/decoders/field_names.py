@@ -9,6 +9,7 @@ are of the past, stay unknown whatever a driver calls them.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -29,6 +30,18 @@ _UNITS = {
     "dbm": ("dbm", 1.0),
     "db": ("db", 1.0),
 }
+
+# Units as fields of their own tell them, in cubic metres.
+_VOLUMES = {
+    **dict.fromkeys(("m3", "m^3", "cbm", "kl", "cubic meter", "cubic meters", "cubic metre", "cubic metres"), 1.0),
+    **dict.fromkeys(("hl", "hectoliter", "hectoliters", "hectolitre", "hectolitres"), 1e-1),
+    **dict.fromkeys(("l", "liter", "liters", "litre", "litres"), 1e-3),
+    **dict.fromkeys(("ml", "milliliter", "milliliters", "millilitre", "millilitres"), 1e-6),
+    **dict.fromkeys(("gal", "gals", "gallon", "gallons"), 0.003785411784),
+    **dict.fromkeys(("ft3", "ft^3", "cf", "cubic feet", "cubic foot"), 0.028316846592),
+}
+_UNIT_WORDS = ("unit", "units")
+_ANY_VOLUME = (("water",), ("volume",), ())
 
 _TOTAL = {"total", "totalizer", "totaliser", "cumulative", "cumulated", "accumulated", "volume", "reading", "register",
           "water", "forward", "positive"}  # fmt: skip
@@ -82,7 +95,51 @@ def words_of(name: str) -> frozenset[str]:
     >>> sorted(words_of("lowBatteryAlarm"))
     ['alarm', 'battery', 'low']
     """
-    return frozenset(_split(name) if len(name) <= _LONGEST else ())
+    return frozenset(_words(name))
+
+
+def volume_factor(unit: object) -> float | None:
+    """Return what one of a unit is in cubic metres, None where it is no known unit of a volume.
+
+    Examples
+    --------
+    >>> volume_factor("Litres"), volume_factor("m³"), volume_factor("bar")
+    (0.001, 1.0, None)
+    """
+    if not isinstance(unit, str) or unit.strip() == "ML":  # megalitres with some, millilitres with others
+        return None
+    return _VOLUMES.get(unit.strip().lower().replace("³", "3"))
+
+
+def unit_fields(names: Iterable[str]) -> dict[tuple[str, ...], str]:
+    """Return the fields that tell a unit by the words for what they tell it of; no words: of all.
+
+    Examples
+    --------
+    >>> unit_fields(["unit", "meterReadingUnit", "x"])
+    {(): 'unit', ('meter', 'reading'): 'meterReadingUnit'}
+    """
+    found: dict[tuple[str, ...], str] = {}
+    for name in names:
+        words = _words(name)
+        if words and words[-1] in _UNIT_WORDS:
+            found.setdefault(words[:-1], name)
+    return found
+
+
+def units_of(field: str, told: Mapping[tuple[str, ...], str]) -> tuple[str, ...]:
+    """Return those of :func:`unit_fields` that tell the unit of a volume, the most particular ones first.
+
+    Examples
+    --------
+    >>> units_of("meterReading", unit_fields(["unit", "meterReadingUnit", "temperature_unit"]))
+    ('meterReadingUnit', 'unit')
+    """
+    return tuple(dict.fromkeys(told[words] for words in (_words(field), *_ANY_VOLUME) if words in told))
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return tuple(_split(name)) if len(name) <= _LONGEST else ()
 
 
 def _split(name: str) -> list[str]:

@@ -9,11 +9,11 @@ from collections.abc import Collection, Mapping
 from typing import Any, NamedTuple
 
 from ingest.decoders import Context
-from ingest.decoders.field_names import measured, words_of
+from ingest.decoders.field_names import measured, unit_fields, units_of, volume_factor, words_of
 from ingest.decoders.json_payload import Codes, scaled, text_codes
 from ingest.decoders.sound_object import MOST_VOLTS, NO_STATUS, SoundPlan, make_sound_plan, sound_row
 from ingest.message import Decoded
-from ingest.reading import CHECKS, check_text, end_row
+from ingest.reading import CHECKS, LARGEST, LEAST, check_text, end_row
 
 # What makes the name of a truth value an alarm.
 _ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "tamper", "tampering", "backflow",
@@ -21,6 +21,11 @@ _ALARM = {"alarm", "alert", "warning", "leak", "leaking", "leakage", "burst", "t
           "overflow", "blocked", "reverse", "empty"}  # fmt: skip
 _LOW_BATTERY = ({"low", "battery"}, {"low", "batt"}, {"low", "bat"})
 _NO_ALARM = {"enabled", "enable", "active", "external", "charging", "present", "ok", "clear"}
+# Names of these words alone are alarms and no counts, codes or thresholds, so that 1 is as good as true under them.
+_SURE = (_ALARM - {"reverse"}) | {"low", "high", "battery", "batt", "bat", "flag", "detected", "detection", "water",
+                                  "pipe", "flow", "pressure", "temperature", "temp", "sensor", "case", "cover",
+                                  "attack", "meter", "device", "module"}  # fmt: skip
+_SPOKEN = {"alarm", "alert", "warning", "flag", "detected", "detection"}  # without one, reverse flow may be measured
 _VALVE = {"valve", "state", "status", "position"}
 VALVE_WORDS = {
     **dict.fromkeys(("open", "opened", "on"), "open"),
@@ -30,6 +35,7 @@ VALVE_WORDS = {
     "unknown": "unknown",
 }
 
+_VOLUMES = {"volume_m3", "reverse_volume_m3"}
 _NULLS = {"", "null", "none", "nan", "n/a"}
 _MOST_NAMES = 200  # more fields than that, or longer names, are no device's, and not remembered
 _LONGEST_NAMES = 4_000
@@ -49,6 +55,8 @@ class _Plan(NamedTuple):
         Fields of the contract, passed on as they are.
     status, flags, valve, beside : tuple of str
         Fields with codes, truth values that are alarms, states of a valve, and fields that are only kept.
+    units : mapping of str to tuple of str
+        For volumes whose names say no unit the fields that may tell it.
     loose_voltage : bool
         Whether the battery's voltage comes from a field that does not say whether it is in volts.
     sound : SoundPlan or None
@@ -62,6 +70,7 @@ class _Plan(NamedTuple):
     flags: tuple[str, ...]
     valve: tuple[str, ...]
     beside: tuple[str, ...]
+    units: Mapping[str, tuple[str, ...]]
     loose_voltage: bool
     sound: SoundPlan | None
 
@@ -85,12 +94,14 @@ class FieldReader:
         Fields of the contract that are no measurements and are passed on.
     flags : bool
         Whether truth values may be alarms.
+    nested : bool
+        Whether objects and lists may stand under known names; they mean something else to their sender and are kept.
     """
 
     def __init__(
         self, *, status: Collection[str], known: Collection[str] = (), stated: bool = False,
         temperature: str = "ambient_temperature_c", special: Mapping[str, tuple[str, float]] | None = None,
-        plain: Collection[str] = (), flags: bool = True,
+        plain: Collection[str] = (), flags: bool = True, nested: bool = False,
     ) -> None:  # fmt: skip
         self._status = frozenset(status)
         self._known = frozenset(known)
@@ -99,6 +110,7 @@ class FieldReader:
         self._special = special or {}
         self._plain = frozenset(plain)
         self._flags = flags
+        self._nested = nested
         self._plans: dict[tuple[str, ...], _Plan] = {}
 
     def read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -109,6 +121,28 @@ class FieldReader:
         DecodingError
             ``wrong_type``: a status field holds neither a text nor a whole number.
         """
+        nested = self._structures(document) if self._nested else {}
+        if nested:
+            fields, extra = self._read({name: value for name, value in document.items() if name not in nested})
+            return fields, extra | nested
+        return self._read(document)
+
+    def _structures(self, document: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the objects and lists of a document, but for lists of codes."""
+        return {
+            name: value
+            for name, value in document.items()
+            if isinstance(value, dict | list) and self._holds_value(name) and not self._is_codes(name, value)
+        }
+
+    def _holds_value(self, name: str) -> bool:
+        """Tell whether a field is known to hold a value; all others are kept anyway."""
+        return self._column(name) is not None or name in self._plain or name in self._status or name == "valve_state"
+
+    def _is_codes(self, name: str, value: object) -> bool:
+        return name in self._status and isinstance(value, list) and all(isinstance(item, str) for item in value)
+
+    def _read(self, document: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         names = tuple(document)
         plan = self._plans.get(names) or self._make_plan(names)
         fields: dict[str, Any] = {name: document[name] for name in plan.plain}
@@ -118,7 +152,8 @@ class FieldReader:
             kind = type(value)
             fields[column] = value if kind is float or kind is int else _first(document, ((name, 1.0),), extra)
         for column, choices in plan.columns:
-            fields[column] = _first(document, choices, extra)
+            stated = _in_units(document, choices, plan.units, extra) if plan.units else choices
+            fields[column] = _first(document, stated, extra)
         if plan.loose_voltage:
             fields["battery_v"] = _volts(fields["battery_v"])
         for name in plan.valve:
@@ -173,8 +208,9 @@ class FieldReader:
         for name in reported:
             if not codes.add(name, document[name]):
                 extra[name] = document[name]
-        codes.extend(name for name in flags if document[name] is True)
-        extra.update({name: document[name] for name in flags if document[name] is not True})
+        raised = {name for name in flags if _is_raised(name, document[name])}
+        codes.extend(name for name in flags if name in raised)
+        extra.update({name: document[name] for name in flags if name not in raised})
         codes.into(fields)
 
     def _make_plan(self, names: tuple[str, ...]) -> _Plan:
@@ -199,16 +235,32 @@ class FieldReader:
         choices = {
             column: tuple((name, factor) for _, name, factor in sorted(fields)) for column, fields in columns.items()
         }
-        simple = {column: found[0][0] for column, found in choices.items() if len(found) == 1 and found[0][1] == 1}
+        told = unit_fields(names)
+        units = {
+            name: found
+            for fields in choices.values()
+            for name, _ in fields
+            if told and self._is_volume_without_unit(name) and (found := units_of(name, told))
+        }
+        simple = {
+            column: found[0][0]
+            for column, found in choices.items()
+            if len(found) == 1 and found[0][1] == 1 and found[0][0] not in units
+        }
         named = {kind: tuple(found) for kind, found in kinds.items()}
         loose = "battery_v" in choices and self._is_loose(choices["battery_v"][0][0])
         return _Plan(
             single=tuple(simple.items()),
             columns=tuple((column, found) for column, found in choices.items() if column not in simple),
+            units=units,
             loose_voltage=loose,
-            sound=_sound_plan(choices, named, loose_voltage=loose),
+            sound=None if units else _sound_plan(choices, named, loose_voltage=loose),
             **named,
         )
+
+    def _is_volume_without_unit(self, name: str) -> bool:
+        found = None if name in self._special else measured(name)
+        return found is not None and not found.stated and found.column in _VOLUMES
 
     def _is_loose(self, name: str) -> bool:
         found = None if name in self._special else measured(name)
@@ -256,6 +308,45 @@ def _sound_plan(
     )
 
 
+def _is_raised(name: str, value: object) -> bool:
+    """Tell whether an alarm's value says true, in whichever of the ways that codecs have for it."""
+    text = value.strip().lower() if isinstance(value, str) else ""
+    if value is True or text == "true":
+        return True
+    return (text == "1" or (type(value) is int and value == 1)) and _is_sure(name)
+
+
+def _is_sure(name: str) -> bool:
+    words = words_of(name)
+    return words <= _SURE or (words <= _SURE | {"reverse"} and not words.isdisjoint(_SPOKEN))
+
+
+def _in_units(
+    document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], units: Mapping[str, tuple[str, ...]],
+    extra: dict[str, Any],
+) -> tuple[tuple[str, float], ...]:  # fmt: skip
+    """Return the fields for a column with the factors that other fields tell; keep those that are no volumes."""
+    found: list[tuple[str, float]] = []
+    for name, factor in choices:
+        unit = next((document[one] for one in units.get(name, ()) if document[one] not in (None, "")), None)
+        told = factor if unit is None else volume_factor(unit)
+        if told is not None:
+            found.append((name, told))
+        elif document[name] is not None:
+            extra[name] = document[name]
+    return tuple(found)
+
+
+def _in_unit(value: object, factor: float) -> object:
+    """Return a number times `factor`, whose inverse need not be whole."""
+    if factor == 1 or (1 / factor).is_integer():
+        return scaled(value, factor)
+    found = scaled(value, 1.0)
+    if isinstance(found, bool) or not isinstance(found, int | float) or not LEAST <= found <= LARGEST:
+        return found  # for the check to refuse it
+    return found * factor
+
+
 def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], extra: dict[str, Any]) -> object:
     """Return the value of the first field that has one, in its column's unit; keep the others."""
     found: object = None
@@ -264,7 +355,7 @@ def _first(document: Mapping[str, Any], choices: tuple[tuple[str, float], ...], 
         if value is None or (isinstance(value, str) and value.strip().lower() in _NULLS):
             continue
         if found is None:
-            found = scaled(value, factor)
+            found = _in_unit(value, factor)
         else:
             extra[name] = value
     return found

@@ -23,18 +23,20 @@ _STATUS = {"status", "status_code", "statusCode", "error_code", "errorCode", "er
 _TIME = ("ts", "timestamp_utc", "timestamp_unix")
 _PLAIN = {"firmware", "valid", "coverage_class", "valve_command", "valve_refusal"}
 
-_READER = FieldReader(status=_STATUS, known=_TIME, plain=_PLAIN)
+_READER = FieldReader(status=_STATUS, known=_TIME, plain=_PLAIN, nested=True)
 # Quandify sends litres, and millivolts under load (active) and at rest (recovered).
 _QUANDIFY = FieldReader(
     status=_STATUS,
     special={"totalVolume": ("volume_m3", 1e-3), "batteryActive": ("battery_load_v", 1e-3),
              "batteryRecovered": ("battery_v", 1e-3)},
+    nested=True,
 )  # fmt: skip
 # The Things Network's normalised payload: litres and volts, in objects of their own.
 _NORMALISED = FieldReader(
     status=(),
     special={"metering_water_total": ("volume_m3", 1e-3), "battery": ("battery_v", 1),
              "water_temperature_avg": ("water_temperature_c", 1)},
+    nested=True,
 )  # fmt: skip
 _WRAPPERS = ("decoded", "data", "decoded_payload")
 _TELLING = frozenset({*_TIME, *_WRAPPERS, *AXIOMA_NAMES, "leakState", "metering", "water"})
@@ -186,8 +188,7 @@ def _add(
     profile: str | None, invalid: tuple[str, ...] = (),
 ) -> None:  # fmt: skip
     if fields.get("volume_m3") is None and [*fields.values()].count(None) == len(fields):
-        names = ", ".join(sorted(extra)[:10])
-        raise DecodingError("no_value", f"no field of the decoded object is known: {names[:200]}")
+        raise _nothing_found(uplink.found, extra)
     if fields.get("rssi_dbm") is None:
         fields["rssi_dbm"], fields["snr_db"] = uplink.radio
     fields["seq"] = uplink.seq
@@ -195,6 +196,22 @@ def _add(
         extra["data"] = uplink.data
     extra.update(uplink.beside)
     add_row(decoded, context, uplink.meter_id, ts, fields, extra, profile=profile, invalid=invalid)
+
+
+def _nothing_found(found: object, extra: Mapping[str, Any]) -> DecodingError:
+    """Return why there is no measurement in an object: a field that says it holds no number, or none that is known."""
+    fields = _unwrapped(found) if isinstance(found, dict) else {}
+    name = next((name for name, value in fields.items() if name not in extra and _is_nan(value)), None)
+    if name is not None:
+        return DecodingError("not_finite", f"{excerpt(name)} of the decoded object is {excerpt(fields[name])}")
+    if not extra:
+        return DecodingError("no_value", f"the fields of the decoded object are empty: {excerpt(', '.join(fields))}")
+    names = ", ".join(sorted(extra)[:10])
+    return DecodingError("no_value", f"no field of the decoded object is known: {names[:200]}")
+
+
+def _is_nan(value: object) -> bool:
+    return isinstance(value, str) and value.strip().lower() == "nan"
 
 
 def _add_axioma(uplink: Uplink, found: dict[str, Any], sent: int, context: Context, decoded: Decoded) -> None:
@@ -212,10 +229,7 @@ def _add_axioma(uplink: Uplink, found: dict[str, Any], sent: int, context: Conte
 
 def _read_object(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any], object]:
     """Return measurements, what is kept, and the measuring time of a codec's object."""
-    for wrapper in _WRAPPERS:  # some codecs wrap what they found once more
-        inner = found.get(wrapper)
-        if isinstance(inner, dict):
-            found = {name: value for name, value in found.items() if name != wrapper} | inner
+    found = _unwrapped(found)
     if "leakState" in found and "totalVolume" in found:
         fields, extra = _QUANDIFY.read(found)
     elif isinstance(found.get("metering"), dict) or isinstance(found.get("water"), dict):
@@ -223,6 +237,15 @@ def _read_object(found: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any],
     else:
         fields, extra = _READER.read(found)
     return fields, extra, next((found[name] for name in _TIME if found.get(name) is not None), None)
+
+
+def _unwrapped(found: dict[str, Any]) -> dict[str, Any]:
+    """Return an object without what some codecs wrap it in once more."""
+    for wrapper in _WRAPPERS:
+        inner = found.get(wrapper)
+        if isinstance(inner, dict):
+            found = {name: value for name, value in found.items() if name != wrapper} | inner
+    return found
 
 
 def _flat(found: Mapping[str, Any], prefix: str = "", depth: int = 0) -> dict[str, Any]:

@@ -163,9 +163,10 @@ def _fill_checked(row: list[Any], document: Mapping[str, Any], plan: SoundPlan) 
 
 def _fill_flags(document: Mapping[str, Any], plan: SoundPlan, extra: dict[str, Any]) -> bool:
     for name in plan.flags:
-        if document[name] is True:
+        value = document[name]
+        if value is not False and (value == 1 or type(value) is str):
             return False  # a code, perhaps beside others
-        extra[name] = document[name]
+        extra[name] = value
     return True
 
 

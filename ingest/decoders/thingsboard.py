@@ -23,6 +23,7 @@ _READER = FieldReader(
     status={"status", "error_codes", "errorCodes", "alarm", "alarms", "errorCode"},
     known={"ts", "meter_id"},
     plain={"seq", "firmware", "valid", "valve_command", "valve_refusal"},
+    nested=True,
 )
 
 

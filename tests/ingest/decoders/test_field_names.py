@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ingest.decoders.field_names import measured, words_of
+from ingest.decoders.field_names import measured, unit_fields, units_of, volume_factor, words_of
 from lake.vocabulary import MEASURES
 
 
@@ -79,3 +79,29 @@ def test_measured_any_name(name: str) -> None:
 
     assert found is None or found.column in {*MEASURES, "temperature_c"}
     assert all(word == word.lower() for word in words_of(name))
+
+
+@pytest.mark.parametrize(
+    ("unit", "factor"),
+    [("L", 1e-3), (" litre ", 1e-3), ("m3", 1), ("m³", 1), ("M3", 1), ("gal", 0.003785411784), ("ft³", 0.028316846592),
+     ("CF", 0.028316846592), ("mL", 1e-6), ("ML", None), ("hl", 0.1), ("kL", 1), ("bar", None), ("", None), (3, None),
+     (None, None), (["L"], None)],
+)  # fmt: skip
+def test_volume_factor(unit: object, factor: float | None) -> None:
+    """Units of volumes are told in any case, but for one that is another with capitals; all else is none."""
+    assert factor == volume_factor(unit)
+
+
+@pytest.mark.parametrize(
+    ("field", "expected"),
+    [
+        ("water", ("water_unit", "volumeUnit", "Units")),
+        ("volume", ("volumeUnit", "water_unit", "Units")),
+        ("meter_reading", ("meterReadingUnit", "water_unit", "volumeUnit", "Units")),
+    ],
+)
+def test_units_of_field(field: str, expected: tuple[str, ...]) -> None:
+    """The field that names the volume comes first, that of all fields last."""
+    told = unit_fields(["Units", "volumeUnit", "water_unit", "meterReadingUnit", "pressure_unit", "unity", "a" * 99])
+
+    assert expected == units_of(field, told)

@@ -37,10 +37,12 @@ FIELDS = (
     "error_codes", "leak", "tamper", "firmware", "valid", "seq", "x", "values", "ts", "timestamp_utc", "last_seen",
     "currentReading", "cumulunt", "currentCellVoltage", "temperature", "waterTemperature", "snr", "cc", "softVersion",
     "signalStrength", "valveStatus", "isvalveclose", "batteryLevel", "isvalveerr", "leaking", "pressureAlarm",
-    "water_flow", "d_begin_water_total", "d_begin_time", "driver", "meter",
+    "water_flow", "d_begin_water_total", "d_begin_time", "driver", "meter", "unit",
+    "water_unit", "water", "leak_count",
 )  # fmt: skip
 WORDS = st.sampled_from(
-    ["", "OK", "ok", "DRY BURST", "open", "OFF", "closed", "close", "ajar", "normal_state", "true", "0x10", "17",
+    ["L", "gal", "1", "TRUE",
+     "", "OK", "ok", "DRY BURST", "open", "OFF", "closed", "close", "ajar", "normal_state", "true", "0x10", "17",
      "null", "izar", "A" * 250, "A" * 300, None, True, False, 0, 1, 7, 2**63, [], ["E1"], [[]], {"a": {"b": 1}}]
 )  # fmt: skip
 

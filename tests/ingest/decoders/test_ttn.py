@@ -10,8 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ingest.decoders.ttn import ThingsStackDecoder
+from lake.errors import DecodingError
 from tests.ingest.decoders.golden import cases, outcome
 from tests.ingest.decoders.hostile import VALUES, check_bytes, check_json, objects
+from tests.ingest.messages import context
 
 TOPIC = "v3/water@city/devices/main-street-4/up"
 
@@ -51,3 +53,20 @@ def test_ttn_arbitrary_bytes(payload: bytes) -> None:
 def test_ttn_hostile_fields(document: object, topic: str | None) -> None:
     """Whatever stands in the fields, the message becomes rows or rejections, or raises a DecodingError."""
     check_json(ThingsStackDecoder(), document, topic)
+
+
+@pytest.mark.parametrize(
+    ("found", "detail"),
+    [
+        ({"volume_m3": "NaN"}, "not_finite.*volume_m3"),
+        ({"decoded": {"volume_m3": "nan", "x": 1}}, "not_finite.*volume_m3"),
+        ({"x": "NaN"}, "no_value.*known: x"),
+        ({"volume_m3": None}, "no_value.*empty.*volume_m3"),
+    ],
+)
+def test_ttn_object_without_a_measurement(found: dict[str, object], detail: str) -> None:
+    """What is wrong with an object that holds no measurement is said, with the field."""
+    document = {"end_device_ids": {"dev_eui": "0018B20000001A2C"}, "uplink_message": {"decoded_payload": found}}
+
+    with pytest.raises(DecodingError, match=detail):
+        ThingsStackDecoder().decode(json.dumps(document).encode(), context(TOPIC))
