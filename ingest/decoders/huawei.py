@@ -17,6 +17,7 @@ import msgspec
 from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import VALVE_WORDS
 from ingest.decoders.json_payload import (
+    Codes,
     add_row,
     check_topic,
     fields_of,
@@ -25,8 +26,9 @@ from ingest.decoders.json_payload import (
     number,
     read_json,
     scaled,
+    site_time,
 )
-from ingest.decoders.sound_object import SoundPlan, make_sound_plan, sound_row
+from ingest.decoders.sound_object import MOST_VOLTS, SoundPlan, make_sound_plan, sound_row
 from ingest.excerpt import excerpt
 from ingest.message import Decoded, Rejection, Row
 from ingest.reading import CHECKS, end_row
@@ -34,22 +36,37 @@ from lake.errors import DecodingError
 
 _DEVICE = ("deviceId", "device_id", "imei", "IMEI", "meterCode", "meterNo")
 
+_REGISTERS = ("currentReading", "current_reading", "cumulunt")
+
 # Measurements: column and factor to its unit.
 _COLUMNS = {
-    **dict.fromkeys(("currentReading", "cumulunt"), ("volume_m3", 1.0)),
+    **dict.fromkeys(_REGISTERS, ("volume_m3", 1.0)),
     "currentCellVoltage": ("battery_v", 1e-3),
     **dict.fromkeys(("temperature", "internalTemperature", "innerTemperature"), ("ambient_temperature_c", 1.0)),
-    "waterTemperature": ("water_temperature_c", 1.0),
+    **dict.fromkeys(("waterTemperature", "water_temperature"), ("water_temperature_c", 1.0)),
     "snr": ("snr_db", 1.0),
-    "cc": ("coverage_class", 1.0),
-    **dict.fromkeys(("softVersion", "softwareVersion", "firmwareVersion", "softwareVerNum"), ("firmware", 1.0)),
+    **dict.fromkeys(("cc", "ecl"), ("coverage_class", 1.0)),
+    **dict.fromkeys(
+        (
+            "softVersion",
+            "softwareVersion",
+            "firmwareVersion",
+            "softwareVerNum",
+            "soft_version",
+            "software_version",
+            "firmware_version",
+        ),
+        ("firmware", 1.0),
+    ),
 }
-_SIGNAL = frozenset({"rssi", "signalStrength"})
-_VALVE = frozenset({"valveStatus", "valveState", "valve_state"})
+_SIGNAL = frozenset({"rssi", "signalStrength", "signal_strength"})
+_VALVE = frozenset({"valveStatus", "valveState", "valve_state", "valve_status"})
+_VOLTAGE = frozenset({"batteryVoltage", "battery_voltage"})
+_CODES = frozenset({"errorCode", "error_code"})
 _SPECIAL_COLUMNS = {
     **dict.fromkeys(_SIGNAL, "rssi_dbm"),
     **dict.fromkeys(_VALVE | {"isvalveclose"}, "valve_state"),
-    "batteryLevel": "battery_v",
+    **dict.fromkeys(_VOLTAGE | {"batteryLevel"}, "battery_v"),
 }
 _SPECIAL = _SPECIAL_COLUMNS.keys()
 _LONGEST_REMEMBERED = 4_000  # names of fields in larger payloads are not remembered [B]
@@ -63,7 +80,10 @@ _FLAGS = _LONGI | {"mialarm", "lowBatteryWarning", "networkLeak", "reverseFlow",
                    "flowSensorFault", "temperatureSensorFault", "innerTemperatureSensorFault", "magneticInterference",
                    "leaking", "flowAbnormal", "nonSamplingCloseValve", "directReadingAbnormal", "overdraft",
                    "insufficientBalance", "lowWaterPressure", "highWaterPressure"}  # fmt: skip
-_FLAG = re.compile(r"[A-Za-z]{3,60}(Alarm|Fault|Abnormal|Exception|Error)[0-9]?")
+_FLAG = re.compile(
+    r"[A-Za-z]{3,60}(Alarm|Fault|Abnormal|Exception|Error)[0-9]?|"
+    r"[a-z][a-z0-9_]{1,55}_(alarm|fault|abnormal|exception|error)[0-9]?"
+)
 _LONGEST_FLAG = 70  # characters that the pattern takes
 
 # Envelope fields beside the data of a flat message.
@@ -82,11 +102,14 @@ class _Service(NamedTuple):
         Its fields.
     time : object
         When they were measured.
+    time_field : str
+        What the sender calls the time, for error messages.
     """
 
     name: object
     data: object
     time: object
+    time_field: str
 
 
 class _Reading(NamedTuple):
@@ -95,6 +118,7 @@ class _Reading(NamedTuple):
     fields: dict[str, Any]
     extra: dict[str, Any]
     longi: set[str]
+    ambiguous: bool
 
 
 class _Plan(NamedTuple):
@@ -111,10 +135,22 @@ def _recognises(payload: bytes) -> bool:
     if fields.keys() & {"service", "services", "notify_data"}:
         named = "deviceId" in fields or "device_id" in fields
         return named or b'"serviceId"' in payload or b'"service_id"' in payload
-    return (fields.keys() >= {"deviceId", "payload", "messageType"}) or len(fields.keys() & _LONGI_SIGNS) > 1
+    if "devices" in fields:
+        return b'"device_id"' in payload and b'"services"' in payload
+    if "deviceId" in fields and ("eventContent" in fields or ("payload" in fields and _is_ctwing(fields, payload))):
+        return True
+    return len(fields.keys() & _LONGI_SIGNS) > 1
 
 
-@shape("huawei", topics=("$oc/devices/+/sys/properties/report",), recognises=_recognises)
+def _is_ctwing(fields: Mapping[str, Any], payload: bytes) -> bool:
+    return "messageType" in fields or b'"serviceData"' in payload
+
+
+@shape(
+    "huawei",
+    topics=("$oc/devices/+/sys/properties/report", "$oc/devices/+/sys/gateway/sub_devices/properties/report"),
+    recognises=_recognises,
+)
 class HuaweiDecoder:
     """Decodes service data."""
 
@@ -124,30 +160,73 @@ class HuaweiDecoder:
     def decode(self, payload: bytes, context: Context) -> Decoded:
         """Return the readings of a message; see :class:`ingest.decoders.Decoder`."""
         document = read_json(self._json, payload)
+        decoded = Decoded(context.topic, context.received_at)
+        devices = document.get("devices")
+        if isinstance(devices, list):
+            _add_devices(devices, context, decoded)
+            return decoded
         meter_id = _meter(document, context)
         services = list(_services(document))
         short = len(services) == 1 and len(payload) <= _LONGEST_REMEMBERED
         row = _sound_row(services[0], meter_id, context) if short else None
         if row is not None:
-            return Decoded(context.topic, context.received_at, [row], [])
-        decoded = Decoded(context.topic, context.received_at)
-        readings: dict[int, _Reading] = {}
-        for service in services:
-            try:
-                if not isinstance(service.data, dict):
-                    raise DecodingError("wrong_type", f"the data must be an object, not {excerpt(service.data)}")
-                ts = measuring_time(service.time, context, "eventTime")
-            except DecodingError as error:
-                where = f"service {excerpt(service.name)}"
-                decoded.rejections.append(Rejection(error.reason, f"{where}: {error.detail}", meter_id))
-                continue
-            reading = readings.setdefault(ts, _Reading({}, {}, set()))
-            _read(service.data, reading)
-        for ts, (fields, extra, longi) in _with_values(readings).items():
-            add_row(decoded, context, meter_id, ts, fields, extra, profile="longi" if longi else "ctwing")
-        if not readings and not decoded.rejections:
-            raise DecodingError("no_value", "the message has no services", meter_id=meter_id)
+            decoded.rows.append(row)
+        else:
+            _add_services(services, meter_id, context, decoded)
         return decoded
+
+
+def _add_devices(devices: list[Any], context: Context, decoded: Decoded) -> None:
+    """Add the readings of the devices behind a gateway, which the topic names."""
+    if not devices:
+        raise DecodingError("no_value", "the gateway's message has no devices")
+    behind = context._replace(topic=None)
+    for index, item in enumerate(devices):
+        meter_id = None
+        try:
+            meter_id = _meter(_object(item), behind)
+            _add_services(list(_services(_object(item))), meter_id, context, decoded)
+        except DecodingError as error:
+            decoded.rejections.append(Rejection(error.reason, f"device {index}: {error.detail}", meter_id))
+
+
+def _add_services(services: list[_Service], meter_id: str, context: Context, decoded: Decoded) -> None:
+    """Add the readings that the services of one device are."""
+    readings: dict[int, _Reading] = {}
+    refused = False
+    # A time that several services share is resolved once: at its second call an hour that comes twice would have begun.
+    times: dict[str, tuple[int, bool]] = {}
+    for service in services:
+        try:
+            if not isinstance(service.data, dict):
+                raise DecodingError("wrong_type", f"the data must be an object, not {excerpt(service.data)}")
+            key = repr(service.time)
+            if key not in times:
+                register = _register(service.time, services)
+                times[key] = site_time(service.time, context, meter_id, service.time_field, register)
+        except DecodingError as error:
+            refused = True
+            where = f"service {excerpt(service.name)}"
+            decoded.rejections.append(Rejection(error.reason, f"{where}: {error.detail}", meter_id))
+            continue
+        ts, ambiguous = times[key]
+        _read(service.data, readings.setdefault(ts, _Reading({}, {}, set(), ambiguous)))
+    for ts, (fields, extra, longi, ambiguous) in _with_values(readings).items():
+        profile = "longi" if longi else "ctwing"
+        add_row(decoded, context, meter_id, ts, fields, extra, profile=profile, ambiguous=ambiguous)
+    if not readings and not refused:
+        raise DecodingError("no_value", "the message has no services", meter_id=meter_id)
+
+
+def _register(time: object, services: list[_Service]) -> float | None:
+    """Return the register that the services of one time tell [m³], None where they tell none."""
+    for service in services:
+        if service.time == time and isinstance(service.data, dict):
+            for name in _REGISTERS:
+                value = number(service.data.get(name))
+                if isinstance(value, int | float) and not isinstance(value, bool):
+                    return value
+    return None
 
 
 def _sound_row(service: _Service, meter_id: str, context: Context) -> Row | None:
@@ -160,7 +239,7 @@ def _sound_row(service: _Service, meter_id: str, context: Context) -> Row | None
         if data[name] != 0:  # most say that there is nothing; false is zero too
             return None
     try:
-        ts = measuring_time(service.time, context, "eventTime")
+        ts = measuring_time(service.time, context, service.time_field)
         begun = sound_row(data, plan.sound, meter_id, ts, context.source, VALVE_WORDS)
         if begun is None:
             return None
@@ -185,7 +264,7 @@ def _plan(names: tuple[str, ...]) -> _Plan | None:
     for name in names:
         kinds[_kind(name)].append(name)
     filled = [_COLUMNS[name][0] for name in kinds["columns"]] + [_SPECIAL_COLUMNS[name] for name in kinds["special"]]
-    if not names or len({*filled}) < len(filled):
+    if not names or len({*filled}) < len(filled) or not _CODES.isdisjoint(names):
         return None
     for name in kinds["columns"]:
         column, factor = _COLUMNS[name]
@@ -254,20 +333,28 @@ def _services(document: Mapping[str, Any]) -> Iterator[_Service]:
             service = _object(item)
             name = service.get("serviceId", service.get("service_id", index))
             data = service.get("data", service.get("properties"))
-            yield _Service(name, data, service.get("eventTime", service.get("event_time")))
+            yield _Service(name, data, *_time(service, ("eventTime", "event_time")))
         return
-    time = next((document[name] for name in ("eventTime", "event_time", "timestamp") if name in document), None)
+    time = _time(document, ("eventTime", "event_time", "timestamp"))
     if isinstance(document.get("payload"), dict):
         payload = document["payload"]
         data = payload.get("serviceData", {name: value for name, value in payload.items() if name != "serviceId"})
-        yield _Service("payload", data, time)
-        return
-    yield _Service("message", {name: value for name, value in document.items() if name not in _ENVELOPE}, time)
+        yield _Service("payload", data, *time)
+    elif "eventContent" in document:
+        yield _Service("eventContent", document["eventContent"], *time)
+    else:
+        yield _Service("message", {name: value for name, value in document.items() if name not in _ENVELOPE}, *time)
+
+
+def _time(fields: Mapping[str, Any], names: tuple[str, ...]) -> tuple[object, str]:
+    """Return the first time that is there, and the name of its field."""
+    found = next((name for name in names if fields.get(name) is not None), names[0])
+    return fields.get(found), found
 
 
 def _read(data: Mapping[str, Any], reading: _Reading) -> None:
     """Add the measurements and codes of a service to a reading."""
-    fields, extra, longi = reading
+    fields, extra, longi, _ = reading
     codes: list[str] = fields.setdefault("error_codes", [])
     if not _LONGI_SIGNS.isdisjoint(data):
         longi.update(_LONGI_SIGNS & data.keys())
@@ -279,6 +366,8 @@ def _read(data: Mapping[str, Any], reading: _Reading) -> None:
         elif name in _SPECIAL:
             if not _read_special(name, number(value), fields):
                 extra[name] = value
+        elif name in _CODES:
+            _read_codes(name, value, fields, extra)
         elif name in _FLAGS or (len(name) <= _LONGEST_FLAG and _is_flag(name)):
             _read_flag(name, value, codes, extra)
         else:
@@ -301,6 +390,22 @@ def _read_flag(name: str, value: object, codes: list[str], extra: dict[str, Any]
         extra[name] = value
 
 
+def _read_codes(name: str, value: object, fields: dict[str, Any], extra: dict[str, Any]) -> None:
+    """Take a field with a code, or the status word that it is as a number; anything else is kept."""
+    if value is None:
+        return
+    found = Codes()
+    found.codes, found.status = fields["error_codes"], fields.get("status")
+    try:
+        taken = found.add(name, value)
+    except DecodingError:
+        taken = False
+    if taken:
+        fields["status"] = found.status
+    else:
+        extra[name] = value
+
+
 def _read_special(name: str, value: Any, fields: dict[str, Any]) -> bool:
     """Take a field whose value says what it is; return whether it was one."""
     kind = type(value)
@@ -309,6 +414,8 @@ def _read_special(name: str, value: Any, fields: dict[str, Any]) -> bool:
     numeric = kind is int or kind is float
     if name == "batteryLevel" and numeric and value > _SMALLEST_CENTIVOLT:
         fields["battery_v"] = value / 100
+    elif name in _VOLTAGE and numeric and 0 <= value <= MOST_VOLTS:
+        fields["battery_v"] = value
     elif name in _SIGNAL and numeric and value < 0:
         fields["rssi_dbm"] = value
     elif name in _VALVE and isinstance(value, str) and value.lower() in VALVE_WORDS:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime
 from functools import lru_cache
 from typing import Any, NamedTuple, NoReturn, TypeVar
 
@@ -228,6 +229,39 @@ def measuring_time(value: object, context: Context, field: str = "ts") -> int:
     return ts
 
 
+def site_time(
+    value: object, context: Context, meter_id: str, field: str = "ts", register: float | None = None
+) -> tuple[int, bool]:
+    """Return a checked measuring time [µs since 1970 UTC], and whether it was ambiguous.
+
+    A time without a zone is one of the site's zone, where it has one. The clock remembers what it resolved in an hour
+    that comes twice, so this is called once for each measurement.
+
+    Parameters
+    ----------
+    value, context, field
+        As in :func:`measuring_time`.
+    meter_id : str
+        Meter whose times come in order, or what of it they are of.
+    register : float, optional
+        The register [m³], where the measurement has one.
+
+    Raises
+    ------
+    DecodingError
+        As :func:`measuring_time`, and ``nonexistent_time``.
+    """
+    try:
+        return measuring_time(value, context, field), False
+    except DecodingError as error:
+        if error.reason != "no_time_zone" or context.timezone is None:
+            raise
+    local = datetime.fromisoformat(str(value))  # it is a time: only its zone was missing
+    ts, ambiguous = context.clock.resolve(local, context.timezone, f"{meter_id}/{context.source}", register)
+    check_time(ts, context.received_at, context.now, field)
+    return ts, ambiguous
+
+
 def of_meter(error: DecodingError, meter_id: str) -> DecodingError:
     """Return an error that names the meter, so that what was quarantined can be found by it."""
     if error.meter_id is None:
@@ -289,13 +323,14 @@ def named_device(name: object, context: Context, levels: str = "") -> str:
 
 def add_row(
     decoded: Decoded, context: Context, meter_id: str, ts: int, fields: Mapping[str, Any], extra: Mapping[str, Any], *,
-    profile: str | None = None, invalid: Collection[str] = (), where: str = "",
+    profile: str | None = None, invalid: Collection[str] = (), where: str = "", ambiguous: bool = False,
 ) -> Row | None:  # fmt: skip
     """Add a reading to what a message holds, or why it cannot be taken; return the reading."""
     try:
         row = build_row(
-            fields, meter_id=meter_id, ts=ts, source=context.source, extra=extra, profile=profile, invalid=invalid
-        )
+            fields, meter_id=meter_id, ts=ts, source=context.source, extra=extra, ambiguous=ambiguous, profile=profile,
+            invalid=invalid,
+        )  # fmt: skip
     except DecodingError as error:
         decoded.rejections.append(Rejection(error.reason, where + error.detail, meter_id))
         return None

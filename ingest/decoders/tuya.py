@@ -19,17 +19,18 @@ from ingest.decoders.json_payload import (
     check_topic,
     fields_of,
     level_after,
-    measuring_time,
     named_device,
     number,
     of_meter,
     read_json,
     scaled,
+    site_time,
 )
 from ingest.excerpt import excerpt
 from ingest.message import Decoded, Rejection
 from lake.errors import DecodingError
 
+_Moment = tuple[int, bool]  # a time, and whether it was ambiguous
 _DEVICE = ("devId", "dev_id", "deviceId", "device_id", "id")
 _POINTS = frozenset(
     {"water_flow", "monthly_water_total", "daily_water_total", "switch_state", "valve_state", "auto_clean",
@@ -61,28 +62,39 @@ class TuyaDecoder:
         document = read_json(self._json, payload)
         meter_id = _meter(document, context)
         decoded = Decoded(context.topic, context.received_at)
-        default = _first(document, ("t", "time", "ts"))
         # Points of one message are one reading at the newest of their times, unless one comes again.
-        readings: list[tuple[list[int], dict[str, Any]]] = []
-        last: int | None = None
-        ts = 0
+        readings: list[tuple[list[_Moment], dict[str, Any]]] = []
+        times: dict[object, _Moment] = {}
         try:
             for code, value, time in _points(document):
-                known = default if time is None else time
-                if type(known) is not int or known != last:  # most points have the time of the one before
-                    ts = measuring_time(known, context, "t")
-                    last = known if type(known) is int else None
                 if not readings or code in readings[-1][1]:
                     readings.append(([], {}))
-                readings[-1][0].append(ts)
                 readings[-1][1][code] = value
+                if time is not None and time != "":
+                    readings[-1][0].append(_moment(time, "t", times, meter_id, context))
+            for moments, _ in readings:
+                if not moments:
+                    moments.append(_moment(*_message_time(document), times, meter_id, context))
         except DecodingError as error:
             raise of_meter(error, meter_id) from None
         if not readings:
             raise DecodingError("no_value", "there are no data points", meter_id=meter_id)
-        for times, points in readings:
-            _add(points, max(times), meter_id, context, decoded)
+        for moments, points in readings:
+            _add(points, max(moments), meter_id, context, decoded)
         return decoded
+
+
+def _message_time(document: Mapping[str, Any]) -> tuple[object, str]:
+    name = next((name for name in ("t", "time", "ts") if document.get(name) is not None), "t")
+    return document.get(name), name
+
+
+def _moment(time: object, field: str, known: dict[object, _Moment], meter_id: str, context: Context) -> _Moment:
+    # Most points have the same time. One without a zone may only be resolved once: an hour may come twice.
+    key = time if type(time) is int else repr(time)
+    if key not in known:
+        known[key] = site_time(time, context, meter_id, field)
+    return known[key]
 
 
 def _first(document: Mapping[str, Any], names: tuple[str, ...]) -> object:
@@ -123,7 +135,7 @@ def _points(document: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
                 yield code, value, None
 
 
-def _add(points: dict[str, Any], ts: int, meter_id: str, context: Context, decoded: Decoded) -> None:
+def _add(points: dict[str, Any], moment: _Moment, meter_id: str, context: Context, decoded: Decoded) -> None:
     """Add the readings that the data points of one time are."""
     fields: dict[str, Any] = {}
     extra: dict[str, Any] = {}
@@ -140,7 +152,8 @@ def _add(points: dict[str, Any], ts: int, meter_id: str, context: Context, decod
         _add_registers(points, meter_id, context, decoded)
         found = len(decoded.rows) + len(decoded.rejections) > registers
     if not found or any(value is not None for value in fields.values()):
-        add_row(decoded, context, meter_id, ts, fields, extra)
+        ts, ambiguous = moment
+        add_row(decoded, context, meter_id, ts, fields, extra, ambiguous=ambiguous)
 
 
 def _add_registers(points: Mapping[str, Any], meter_id: str, context: Context, decoded: Decoded) -> None:
@@ -149,8 +162,11 @@ def _add_registers(points: Mapping[str, Any], meter_id: str, context: Context, d
         if points.get(code) is None or points.get(time) is None or points[time] == "":
             continue
         try:
-            ts = measuring_time(points[time], context, time)
+            # Registers of the past have an order of their own.
+            volume = scaled(points[code], 1e-3)
+            register = volume if isinstance(volume, int | float) else None
+            ts, ambiguous = site_time(points[time], context, f"{meter_id}/{code}", time, register)
         except DecodingError as error:
             decoded.rejections.append(Rejection(error.reason, error.detail, meter_id))
             continue
-        add_row(decoded, context, meter_id, ts, {"volume_m3": scaled(points[code], 1e-3)}, {})
+        add_row(decoded, context, meter_id, ts, {"volume_m3": volume}, {}, ambiguous=ambiguous)

@@ -17,7 +17,7 @@ import msgspec
 
 from ingest.decoders import Context, shape
 from ingest.decoders.field_reader import FieldReader
-from ingest.decoders.json_payload import add_row, check_topic, fields_of, measuring_time, of_meter, read_json
+from ingest.decoders.json_payload import add_row, check_topic, fields_of, of_meter, read_json, site_time
 from ingest.excerpt import excerpt
 from ingest.message import Decoded, Row
 from ingest.reading import PLACES, end_row
@@ -109,11 +109,15 @@ class WmbusmetersDecoder:
             raise DecodingError("wrong_value", refusal, meter_id=meter_id)
         profile = PROFILE_OF.get(driver, "en13757") if isinstance(driver, str) else "en13757"
         try:
-            ts = measuring_time(document.get("timestamp"), context, "timestamp")
+            ts, ambiguous = site_time(document.get("timestamp"), context, meter_id, "timestamp", _register(document))
             repeats = driver == _REPEATING and "status" in document
             reader = _REPEATING_READER if repeats else _READER
             # Axioma's words are put together below.
-            row = None if profile == "axioma" else _sound_row(reader, document, meter_id, ts, context, profile)
+            row = (
+                None
+                if profile == "axioma" or ambiguous
+                else _sound_row(reader, document, meter_id, ts, context, profile)
+            )
             if row is not None:
                 return Decoded(context.topic, context.received_at, [row], [])
             fields, extra = reader.read(document)
@@ -123,8 +127,14 @@ class WmbusmetersDecoder:
         if profile == "axioma" and "error_codes" in fields:
             fields["error_codes"] = _whole_value(fields["error_codes"])
         invalid = [name for name in _TEMPERATURES if name in fields and fields[name] in _NO_TEMPERATURE]
-        add_row(decoded, context, meter_id, ts, fields, extra, profile=profile, invalid=invalid)
+        add_row(decoded, context, meter_id, ts, fields, extra, profile=profile, invalid=invalid, ambiguous=ambiguous)
         return decoded
+
+
+def _register(document: dict[str, Any]) -> float | None:
+    """Return the register by which a repeated hour tells its second pass, where the telegram has the common one."""
+    value = document.get("total_m3")
+    return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
 
 def _whole_value(codes: list[str]) -> list[str]:

@@ -140,7 +140,7 @@ def test_error_codes_of_readings() -> None:
     assert [("Leak", "leak", 3), ("X", "unknown", 4), ("status:0x4", "unknown", 4)] == [
         (row["code"], row["family"], row["severity"]) for row in rows
     ]
-    assert {("generic", 3, 1, False)} == {
+    assert {("generic", 4, 1, False)} == {
         (row["profile_id"], row["profile_version"], row["position"], row["sticky"]) for row in rows
     }
 
