@@ -37,8 +37,8 @@ FIELDS = (
     "error_codes", "leak", "tamper", "firmware", "valid", "seq", "x", "values", "ts", "timestamp_utc", "last_seen",
     "currentReading", "cumulunt", "currentCellVoltage", "temperature", "waterTemperature", "snr", "cc", "softVersion",
     "signalStrength", "valveStatus", "isvalveclose", "batteryLevel", "isvalveerr", "leaking", "pressureAlarm",
-    "battery_voltage", "error_code", "ecl", "low_flow_alarm", "water_flow", "d_begin_water_total", "d_begin_time", "driver",
-    "meter", "unit", "water_unit", "water", "leak_count",
+    "battery_voltage", "error_code", "ecl", "low_flow_alarm", "water_flow", "d_begin_water_total", "d_begin_time",
+    "driver", "meter", "unit", "water_unit", "water", "leak_count",
 )  # fmt: skip
 WORDS = st.sampled_from(
     ["L", "gal", "1", "TRUE",
