@@ -22,7 +22,7 @@ _LOOK_S = 0.25
 _RESTART_S = 1.0
 _LONGEST_RESTART_S = 60.0
 _PATIENCE_S = 120.0
-_MOST_DEATHS = 3  # while what waits is brought into the lake at the end
+_MOST_DEATHS = 3  # by its own decision, while what waits is brought into the lake at the end
 _LONGEST_LINE = 65_536
 
 log = structlog.get_logger(__name__)
@@ -186,9 +186,9 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
                 self._send(b"drain\n")
             if self._drained.wait(_LOOK_S):
                 break
-            if self._process is not None and self._process.poll() is not None:
+            if self._process is not None and (self._process.poll() or 0) > 0:
                 deaths += 1
-            if not wait() or deaths >= _MOST_DEATHS:  # one that dies again and again will not empty it
+            if not wait() or deaths >= _MOST_DEATHS:  # one that ends by itself again and again will not empty it
                 return False
             self.keep_alive()
         return True
