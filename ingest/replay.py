@@ -187,7 +187,8 @@ class Replay:
             return False
         messages = self._messages(plan.replay.messages)
         if len(messages) == len(plan.replay.messages):
-            self._bring(messages, plan.first - 1, plan.now, plan.replay)
+            decoded = list(self._decoded(messages, plan.now, plan.replay))
+            self._bring(decoded, plan.first - 1, plan.now, plan.replay)
         elif self._state.replayed() < plan.last:
             raise LakeError(
                 "a replay was cut short and its messages are gone: restore spool/ and the lake from the same backup"
@@ -226,11 +227,11 @@ class Replay:
         messages = self._messages(names)
         moment = self._now()
         decoded = self._decoded(messages, moment, self._how)
-        changed = [message for message, outcome in decoded if _is_changed(message, outcome)]
+        changed = [(message, outcome) for message, outcome in decoded if _is_changed(message, outcome)]
         done.looked_at += len(messages)
         if not changed:
             return
-        how = msgspec.structs.replace(self._how, messages=tuple(message.name for message in changed))
+        how = msgspec.structs.replace(self._how, messages=tuple(message.name for message, _ in changed))
         plan = self._bring(changed, self._state.replayed(), moment, how)
         self._state.complete_replay()
         done.changed += len(changed)
@@ -249,15 +250,15 @@ class Replay:
         for message in messages:
             yield message, decoder.decode(_raw(message, 0, how))
 
-    def _bring(self, messages: Sequence[_Quarantined], after: int, moment: int, how: ReplayOf) -> Plan:
+    def _bring(self, messages: Sequence[tuple[_Quarantined, Decoded]], after: int, moment: int, how: ReplayOf) -> Plan:
         """Bring messages to their new outcome: lake, account, quarantine, in this order."""
         builder = BatchBuilder()
-        for place, (message, decoded) in enumerate(self._decoded(messages, moment, how), start=1):
+        for place, (message, decoded) in enumerate(messages, start=1):
             builder.add(_raw(message, after + place, how), decoded)
         batch = builder.build()
         batch.readings = self._dialects.apply(batch.readings)
         batch.replay = how
-        self._before = list(messages)
+        self._before = [message for message, _ in messages]
         plan, stored = self._store.begun(after)
         if plan is None or not stored:
             plan = self._store.store(batch, Tally(), after, moment)

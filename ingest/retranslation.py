@@ -99,22 +99,22 @@ class Retranslation:
     def _day(self, day: date, done: Retranslated) -> None:
         start = datetime.combine(day, datetime.min.time(), UTC)
         readings = self._lake.scan(READINGS, start=start, end=start + timedelta(days=1)).filter(_carries()).collect()
-        seen: list[pl.DataFrame] = []
+        seen: list[tuple[pl.DataFrame, pl.DataFrame]] = []
 
         def again(held: pl.DataFrame) -> pl.DataFrame | None:
             rows = self._rows(readings, held)
-            seen.append(held)
+            seen.append((held, rows))
             return None if _same(held, rows) else rows
 
         replaced = change_rows(self._lake, ERROR_CODES, again, partitions=[str(day)])
         if not seen:  # codes that meant nothing before mean something now
             rows = self._rows(readings, ERROR_CODES.empty())
-            seen.append(ERROR_CODES.empty())
+            seen.append((ERROR_CODES.empty(), rows))
             if rows.height:
                 self._lake.append(ERROR_CODES, rows)
                 replaced = 1
-        rows = self._rows(readings, seen[-1])
-        done.unknown_before += _unknown(seen[-1])
+        held, rows = seen[-1]
+        done.unknown_before += _unknown(held)
         done.unknown_after += _unknown(rows)
         if replaced:
             done.changed_days += 1
