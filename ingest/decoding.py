@@ -8,7 +8,6 @@ from typing import Any
 
 import msgspec
 import polars as pl
-from paho.mqtt.client import topic_matches_sub
 
 from ingest.decoders import Context, Decoder, Shape, shapes
 from ingest.decoders.delimited import DelimitedDecoder
@@ -83,7 +82,7 @@ class MessageDecoder:
         self._encrypted = encrypted
         self.memory = {} if memory is None else memory
         self._decoders: dict[tuple[str, tuple[str, ...]], Decoder] = {}
-        self._of_topic: dict[tuple[tuple[tuple[str, str], ...], str], str | None] = {}
+        self._topic_names: dict[tuple[tuple[str, str], ...], TopicNames] = {}
         self._shape_of_topic: dict[str, str | None] = {}
         self._last_recognised: Shape | None = None
         self._envelope = msgspec.json.Decoder(_Envelope)
@@ -204,12 +203,10 @@ class MessageDecoder:
         """Return the name that stands beside the first filter that a topic matches."""
         if not names or topic is None:
             return None
-        known = (names, topic)
-        if known not in self._of_topic:
-            if len(self._of_topic) >= _MOST_TOPICS:
-                self._of_topic.clear()
-            self._of_topic[known] = next((name for filter_, name in names if topic_matches_sub(filter_, topic)), None)
-        return self._of_topic[known]
+        known = self._topic_names.get(names)
+        if known is None:
+            known = self._topic_names[names] = TopicNames(names)
+        return known.find(topic)
 
     def _recognised(self, topic: str | None, payload: bytes) -> str:
         """Return the name of the shape that topic or content show, the native one where they show none."""

@@ -427,14 +427,7 @@ class Compaction:
         data_change: bool,
     ) -> bool:  # fmt: skip
         """Commit, unless the table has moved on since `snapshot`."""
-        stamp = time.time_ns() // 1_000_000
-        removed = [
-            RemoveAction(
-                file.path, data_change, stamp, file.size,
-                {table.partition: file.partition} if table.partition else {},
-            )
-            for file in files
-        ]  # fmt: skip
+        removed = removals_of(table, files, data_change=data_change)
         counts = {"deduplicated": result.deduplicated, "expired": result.expired}
         positions = [
             Position(application, int(snapshot.transaction_version(application) or 0) + count)
@@ -664,6 +657,17 @@ def live_files(snapshot: DeltaTable, table: TableSchema) -> list[DataFile]:
         "unknown": _known(actions, "null_count.received_at").fill_null(0),
     }
     return [DataFile(**row) for row in actions.select(**wanted).iter_rows(named=True)]
+
+
+def removals_of(table: TableSchema, files: Sequence[DataFile], *, data_change: bool) -> list[RemoveAction]:
+    """Return what takes files out of a table; `data_change`: whether their rows are not simply written elsewhere."""
+    stamp = time.time_ns() // 1_000_000
+    return [
+        RemoveAction(
+            file.path, data_change, stamp, file.size, {table.partition: file.partition} if table.partition else {}
+        )
+        for file in files
+    ]
 
 
 def _known(actions: pl.DataFrame, column: str) -> pl.Expr:

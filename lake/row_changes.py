@@ -12,9 +12,9 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from urllib.parse import unquote
 
 import polars as pl
-from deltalake.transaction import AddAction, RemoveAction
+from deltalake.transaction import AddAction
 
-from lake.compaction import DataFile, live_files
+from lake.compaction import DataFile, live_files, removals_of
 from lake.errors import LakeError, VersionConflictError
 from lake.schemas import TableSchema
 from lake.tables import Lake, Position
@@ -76,7 +76,8 @@ def change_rows(
             written += lake.write(table, added) if added is not None and added.height else []
             if not (removed or written or positions):
                 return 0
-            lake.rewrite(table, snapshot, [*written, *_removals(table, removed)], positions=positions)
+            removals = removals_of(table, removed, data_change=True)
+            lake.rewrite(table, snapshot, [*written, *removals], positions=positions)
         except VersionConflictError:
             lake.discard(table, [action.path for action in written])
             time.sleep(random.uniform(0, min(1.0, 0.01 * 2**attempt)))
@@ -104,11 +105,3 @@ def _rows(lake: Lake, table: TableSchema, files: Sequence[DataFile]) -> pl.DataF
     if table.partition is not None:  # every table that has one has it by date
         rows = rows.with_columns(pl.lit(files[0].day, dtype=pl.Date).alias(table.partition))
     return rows.select(table.polars.names()).collect()
-
-
-def _removals(table: TableSchema, files: Sequence[DataFile]) -> list[RemoveAction]:
-    stamp = time.time_ns() // 1_000_000
-    return [
-        RemoveAction(file.path, True, stamp, file.size, {table.partition: file.partition} if table.partition else {})
-        for file in files
-    ]
