@@ -57,6 +57,11 @@ SENSINGS = ("reed", "inductive", "hall", "optical", "ultrasonic")
 VALVE_TYPES = ("none", "ball_motor", "pilot", "ceramic")
 INSTALLATIONS = ("indoor", "outdoor", "basement", "pit")
 
+# Words of inspections and of planned works.
+INSPECTION_FINDINGS = (*FAULTS, "other", "no_defect_found")
+DISPLAYS = ("ok", "blank", "code")
+INSPECTION_ACTIONS = ("none", "repaired", "exchanged", "returned")
+
 # Why a stored reading is not to be taken at face value.
 FLAGS = {
     "out_of_range": "a value outside its physical range",
@@ -252,6 +257,56 @@ METER = _columns(
     Column("longitude", "float64", "east is positive", "°", -180, 180),
     Column("customer_ref", "string", "the customer, as the utility's own books call him"),
     Column("recorded_at", "time", "since when the row is known; empty: a fact without time"),
+)
+
+# What a technician found on site; the truth that rules and models are judged by.
+INSPECTION = _columns(
+    Column("meter_id", "string", "the meter"),
+    Column("inspected_at", "time", "when"),
+    Column("inspector", "string", "who"),
+    Column("finding", "string", "one of the faults, other, no_defect_found"),
+    Column("cause", "string", "one of the causes"),
+    Column("ticket_id", "string", "the ticket that sent him"),
+    Column("seal_intact", "bool", "whether the lead seal is there and whole; a broken one voids the warranty"),
+    Column("tamper_signs", "bool", "whether somebody manipulated the meter"),
+    Column("body_damage", "bool", "dents or other outside force"),
+    Column("submerged", "bool", "whether it stood under water"),
+    Column("sediment_seen", "bool", "sand or other impurities in the pipe"),
+    Column("display", "string", "ok, blank, code"),
+    Column("display_code", "string", "the code on the display"),
+    Column("register_reading_m3", "float64", "what the register wheels or the display say", "m³", 0, 1e8),
+    Column("action", "string", "none, repaired, exchanged, returned"),
+    Column("new_meter_id", "string", "the meter that took its place"),
+    Column("note", "string", "anything else"),
+)
+
+# What a customer told.
+REPORT = _columns(
+    Column("meter_id", "string", "the meter"),
+    Column("reported_at", "time", "when"),
+    Column("symptom", "string", "in the customer's or the desk's words"),
+    Column("urgent", "bool", "whether the customer cannot wait"),
+    Column("note", "string", "anything else"),
+)
+
+# The weather of a region's day, measured or forecast.
+WEATHER = _columns(
+    Column("region", "string", "as in the registry"),
+    Column("date", "date", "local calendar day"),
+    Column("min_c", "float64", "lowest air temperature", "°C", -90, 60),
+    Column("mean_c", "float64", "mean air temperature", "°C", -90, 60),
+    Column("max_c", "float64", "highest air temperature", "°C", -90, 60),
+    Column("precipitation_mm", "float64", "rain and melted snow", "mm", 0, 2000),
+    Column("forecast", "bool", "whether it was a forecast when it came"),
+)
+
+# Works or an outage that the utility announced; an empty site means the whole region.
+WORK = _columns(
+    Column("region", "string", "as in the registry"),
+    Column("site", "string", "as in the registry; empty: all of the region"),
+    Column("from", "time", "begin"),
+    Column("until", "time", "end; empty: not known yet"),
+    Column("kind", "string", "what: outage, pipe works, flushing, radio maintenance …"),
 )
 
 # What one local day of one meter showed; computed from that day's readings alone.
