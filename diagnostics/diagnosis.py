@@ -8,6 +8,7 @@ from typing import Literal
 import polars as pl
 
 from diagnostics.evidence import ISO_UTC, observation
+from diagnostics.facts import Facts
 from diagnostics.features import WINDOW_DAYS, View, view
 from diagnostics.rules import RULES
 from diagnostics.rules.rule import FIRED, Rule
@@ -29,8 +30,7 @@ def diagnose(
     settings: RuleSettings | None = None,
     language: Literal["en", "zh"] = "en",
     previous: pl.DataFrame | None = None,
-    registry: pl.DataFrame | None = None,
-    gaps: pl.DataFrame | None = None,
+    facts: Facts | None = None,
 ) -> pl.DataFrame:
     """Return the findings as of a time.
 
@@ -50,10 +50,8 @@ def diagnose(
         Language of the column ``action``.
     previous : polars.DataFrame, optional
         Findings of earlier diagnoses; of each meter and fault the newest counts. Needed for onset and clearing.
-    registry : polars.DataFrame, optional
-        ``meter_id`` and, where known, ``production_batch`` and ``region``.
-    gaps : polars.DataFrame, optional
-        Times in which we did not receive, with the meters concerned: :data:`diagnostics.features.RECEPTION`.
+    facts : Facts, optional
+        What the site knows beside the readings by then: registry, weather, works, inspections, reception.
 
     Returns
     -------
@@ -61,7 +59,7 @@ def diagnose(
         Conforms to :data:`lake.schemas.FINDINGS`: at most one row a meter, kind and fault, sorted by these.
     """
     settings = settings or RuleSettings()
-    seen = view(daily, as_of, gaps)
+    seen = view(daily, as_of, facts)
     found = _findings(_fired(seen, settings), language)
     before = _newest(previous, as_of)
     found = _with_earlier_onset(found, before)
@@ -72,7 +70,7 @@ def diagnose(
         pl.lit(as_of).alias("as_of"),
         pl.col("verdict").alias("rule_verdict"),
     )
-    return FINDINGS.conform(_with_registry(rows, registry)).sort(KEY)
+    return FINDINGS.conform(_with_registry(rows, seen.facts.meters)).sort(KEY)
 
 
 def _fired(seen: View, settings: RuleSettings) -> pl.DataFrame:
@@ -181,12 +179,8 @@ def _over(found: pl.DataFrame, before: pl.DataFrame, seen: View, clearing_days: 
     return pl.concat([kept, clearing]).select(columns)
 
 
-def _with_registry(rows: pl.DataFrame, registry: pl.DataFrame | None) -> pl.DataFrame:
+def _with_registry(rows: pl.DataFrame, meters: pl.DataFrame) -> pl.DataFrame:
     """Add lot and region of each meter."""
-    if registry is None:
-        return rows
-    wanted = [name for name in ("production_batch", "region") if name in registry.columns]
     return rows.join(
-        registry.select("meter_id", *wanted).unique("meter_id", keep="first"), on="meter_id", how="left",
-        maintain_order="left",
-    )  # fmt: skip
+        meters.select("meter_id", "production_batch", "region"), on="meter_id", how="left", maintain_order="left"
+    )

@@ -5,19 +5,17 @@ A window ends at the meter's newest day, not at the diagnosis: silence is no sig
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import polars as pl
 
-from lake.schemas import DAILY, TIME
+from diagnostics.facts import Facts, with_place
+from lake.schemas import DAILY
 from lake.vocabulary import FAULTS
 
 WINDOW_DAYS = 60
 HOUR_S = 3600.0
-
-# Times in which we did not receive, one row for each meter that may be concerned.
-RECEPTION = pl.Schema({"meter_id": pl.String(), "received_at": TIME, "since": TIME, "until": TIME, "kind": pl.String()})
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,23 +28,23 @@ class View:
         Time of the diagnosis (UTC).
     days : polars.DataFrame
         Daily rows of the last 60 days of each meter, sorted by meter and day, with the columns of
-        :func:`with_derived` and ``age_days`` (0 = the meter's newest day).
+        :func:`with_derived`, :func:`diagnostics.facts.with_place` and ``age_days`` (0 = the meter's newest day).
     features : polars.DataFrame
         One row a meter, sorted by ``meter_id``.
     codes : polars.DataFrame
         One row for each code of a daily row: ``meter_id, day, age_days, first_ts, last_ts, family, severity, code``.
-    gaps : polars.DataFrame
-        Columns of :data:`RECEPTION`.
+    facts : Facts
+        What is known beside the readings.
     """
 
     as_of: datetime
     days: pl.DataFrame
     features: pl.DataFrame
     codes: pl.DataFrame
-    gaps: pl.DataFrame = field(default_factory=lambda: pl.DataFrame(schema=RECEPTION))
+    facts: Facts = field(default_factory=Facts)
 
 
-def view(daily: pl.DataFrame, as_of: datetime, gaps: pl.DataFrame | None = None) -> View:
+def view(daily: pl.DataFrame, as_of: datetime, facts: Facts | None = None) -> View:
     """Return what a diagnosis as of `as_of` may see of `daily`.
 
     Parameters
@@ -55,9 +53,10 @@ def view(daily: pl.DataFrame, as_of: datetime, gaps: pl.DataFrame | None = None)
         Rows of the table ``daily``: each meter's newest row and those of the 60 days before it; more does no harm.
     as_of : datetime
         Rows stamped later are not seen; of a meter and day the latest stamp holds.
-    gaps : polars.DataFrame, optional
-        Columns of :data:`RECEPTION`; those noticed later are not seen.
+    facts : Facts, optional
+        What is known beside the readings by then; gaps in our reception that were noticed later are not seen.
     """
+    known_facts = (facts or Facts()).conformed()
     known = DAILY.conform(daily).filter(pl.col("as_of") <= as_of)
     latest = (
         known.sort("meter_id", "day", "as_of")
@@ -65,10 +64,9 @@ def view(daily: pl.DataFrame, as_of: datetime, gaps: pl.DataFrame | None = None)
         .with_columns(((pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days()).alias("age_days"))
         .filter(pl.col("age_days") < WINDOW_DAYS)
     )
-    days = with_derived(latest)
-    missed = pl.DataFrame(schema=RECEPTION) if gaps is None else gaps.select(list(RECEPTION)).cast(RECEPTION)
-    missed = missed.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
-    return View(as_of, days, features(days, as_of), _codes(days), missed)
+    days = with_derived(with_place(latest, known_facts))
+    gaps = known_facts.gaps.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
+    return View(as_of, days, features(days, as_of), _codes(days), replace(known_facts, gaps=gaps))
 
 
 def _codes(days: pl.DataFrame) -> pl.DataFrame:

@@ -66,7 +66,7 @@ def blamed(missing: pl.DataFrame, gaps: pl.DataFrame) -> pl.DataFrame:
     missing : polars.DataFrame
         As :func:`stretches` returns them.
     gaps : polars.DataFrame
-        Columns of :data:`diagnostics.features.RECEPTION`.
+        Columns of :data:`diagnostics.facts.RECEPTION`.
     """
     touched = (
         missing.join(gaps.select("meter_id", "since", "until"), on="meter_id")

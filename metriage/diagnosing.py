@@ -19,7 +19,8 @@ import polars as pl
 from diagnostics.chain import chain
 from diagnostics.daily import day_profile
 from diagnostics.diagnosis import diagnose
-from diagnostics.features import RECEPTION, WINDOW_DAYS
+from diagnostics.facts import RECEPTION, Facts
+from diagnostics.features import WINDOW_DAYS
 from diagnostics.local_day import day_bounds, touched_days, with_local_day
 from lake.errors import UsageError
 from lake.schemas import DAILY, ERROR_CODES, FINDINGS, GAPS, READINGS
@@ -128,7 +129,7 @@ class DiagnosisLine:
             settings=self._settings.rules,
             language=self._settings.site.language,
             previous=previous,
-            gaps=self._reception(as_of),
+            facts=Facts(gaps=self._reception(as_of)),
         )
         if findings.height:
             self._work.append(FINDINGS, findings)
@@ -210,7 +211,7 @@ class DiagnosisLine:
         older = self._work.scan(DAILY, end=start, meters=silent).join(present.lazy(), on="meter_id", how="anti")
         return pl.concat([near, _newest(older.collect()).group_by("meter_id").tail(1).select(near.columns)])
 
-    def _reception(self, as_of: datetime) -> pl.DataFrame | None:
+    def _reception(self, as_of: datetime) -> pl.DataFrame:
         """Return when we did not receive, as far as known at `as_of`, with the meters that each gap may concern.
 
         Topics cannot be matched to meters, so the source tells: a gap concerns the meters that its source delivered
@@ -220,7 +221,7 @@ class DiagnosisLine:
         gaps = self._source.scan(GAPS, start=start, received_by=as_of).drop_nulls(["since", "until"]).collect()
         gaps = gaps.filter(pl.col("until") - pl.col("since") >= _SHORTEST_GAP)
         if gaps.is_empty():
-            return None
+            return pl.DataFrame(schema=RECEPTION)
         # The longest of each source: a broker that comes and goes must not multiply the meters by thousands.
         longest = (pl.col("until") - pl.col("since")).top_k_by(pl.col("until") - pl.col("since"), _MOST_GAPS).min()
         gaps = gaps.filter((pl.col("until") - pl.col("since") >= longest).over("source"))

@@ -86,7 +86,7 @@ def reception(seen: View, settings: ReceptionSettings) -> pl.DataFrame:
     """Say watch where a meter's measurements are missing in a time in which we did not receive."""
     missing = stretches(seen, settings.window_days).filter(pl.col("missing_s") > pl.col("usual_s") * settings.intervals)
     hits = (
-        missing.join(seen.gaps, on="meter_id", maintain_order="left")
+        missing.join(seen.facts.gaps, on="meter_id", maintain_order="left")
         .filter(pl.col("since") < pl.col("to"), pl.col("until") > pl.col("from"))
         .sort("meter_id", "since")
         .group_by("meter_id", maintain_order=True)
@@ -128,7 +128,7 @@ def gap(seen: View, settings: GapSettings) -> pl.DataFrame:
     The time in which we did not receive ourselves does not count.
     """
     told = "communication.gap"
-    missed = blamed(stretches(seen, settings.window_days), seen.gaps)
+    missed = blamed(stretches(seen, settings.window_days), seen.facts.gaps)
     past = pl.col("place") != "silence"
     longest = pl.col("blamed_s").filter(past)
     gaps = missed.group_by("meter_id", maintain_order=True).agg(

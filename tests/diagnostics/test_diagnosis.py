@@ -8,6 +8,7 @@ import pytest
 from polars.testing import assert_frame_equal
 
 from diagnostics.diagnosis import diagnose
+from diagnostics.facts import Facts
 from diagnostics.rules import RULES
 from diagnostics.settings import RuleSettings
 from lake.schemas import DAILY, FINDINGS
@@ -59,7 +60,7 @@ def test_registry_adds_lot_and_region() -> None:
     """Where the registry knows them."""
     registry = pl.DataFrame({"meter_id": ["m1"], "production_batch": ["L7"], "region": ["north"]})
 
-    row = judged(backwards(6, 5), registry=registry)["coil"]
+    row = judged(backwards(6, 5), facts=Facts(meters=registry))["coil"]
 
     assert (row["production_batch"], row["region"]) == ("L7", "north")
 

@@ -4,7 +4,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from diagnostics.features import RECEPTION, view
+from diagnostics.facts import RECEPTION
+from diagnostics.features import view
 from diagnostics.reception import blamed, stretches
 from tests.diagnostics.frames import START, chained, readings
 

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 import polars as pl
 import pytest
 
-from diagnostics.features import RECEPTION
+from diagnostics.facts import RECEPTION, Facts
 from tests.diagnostics.frames import START, chained, judged, readings
 
 
@@ -87,7 +87,7 @@ def test_silence_in_our_own_gap_is_not_blamed_on_the_meter() -> None:
     daily = chained(readings({"volume_m3": [1.0] * 24}))
     as_of = START + timedelta(days=9)
 
-    row = judged(daily, as_of, gaps=not_received(23.5, 9 * 24 - 2))["communication"]
+    row = judged(daily, as_of, facts=Facts(gaps=not_received(23.5, 9 * 24 - 2)))["communication"]
 
     assert ("watch", ["communication.reception"]) == (row["verdict"], row["rules"])
     evidence = row["evidence"][0]
@@ -109,7 +109,7 @@ def test_only_our_own_time_is_excused(first_h: float, last_h: float, expected: t
     """What is left of the silence before or after the gap is the meter's."""
     daily = chained(readings({"volume_m3": [1.0] * 24}))
 
-    row = judged(daily, START + timedelta(days=9), gaps=not_received(first_h, last_h))["communication"]
+    row = judged(daily, START + timedelta(days=9), facts=Facts(gaps=not_received(first_h, last_h)))["communication"]
 
     assert expected == (row["verdict"], sorted(row["rules"]))
 
@@ -120,7 +120,7 @@ def test_gap_noticed_later_is_not_known_yet() -> None:
     as_of = START + timedelta(days=9)
     gap = not_received(23.5, 9 * 24 - 2, noticed=as_of + timedelta(seconds=1))
 
-    assert ["communication.gap"] == judged(daily, as_of, gaps=gap)["communication"]["rules"]
+    assert ["communication.gap"] == judged(daily, as_of, facts=Facts(gaps=gap))["communication"]["rules"]
 
 
 @pytest.mark.parametrize(("missing", "expected"), [(range(10, 15), True), (range(0), False)])
@@ -131,7 +131,7 @@ def test_hole_within_a_day_in_our_gap(missing: range, expected: bool) -> None:
         readings({"ts": [START + timedelta(hours=hour) for hour in hours], "volume_m3": [1.0] * len(hours)})
     )
 
-    found = judged(daily, gaps=not_received(9.5, 14.5))
+    found = judged(daily, facts=Facts(gaps=not_received(9.5, 14.5)))
 
     assert expected == ("communication" in found)
     assert {"communication"} >= set(found)
