@@ -11,6 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from diagnostics.facts import Facts, with_place
+from diagnostics.peers import with_peers
 from lake.schemas import DAILY
 from lake.vocabulary import FAULTS
 
@@ -28,7 +29,8 @@ class View:
         Time of the diagnosis (UTC).
     days : polars.DataFrame
         Daily rows of the last 60 days of each meter, sorted by meter and day, with the columns of
-        :func:`with_derived`, :func:`diagnostics.facts.with_place` and ``age_days`` (0 = the meter's newest day).
+        :func:`with_derived`, :func:`diagnostics.facts.with_place`, :func:`diagnostics.peers.with_peers` and
+        ``age_days`` (0 = the meter's newest day).
     features : polars.DataFrame
         One row a meter, sorted by ``meter_id``.
     codes : polars.DataFrame
@@ -64,7 +66,7 @@ def view(daily: pl.DataFrame, as_of: datetime, facts: Facts | None = None) -> Vi
         .with_columns(((pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days()).alias("age_days"))
         .filter(pl.col("age_days") < WINDOW_DAYS)
     )
-    days = with_derived(with_place(latest, known_facts))
+    days = with_peers(with_derived(with_place(latest, known_facts)))
     gaps = known_facts.gaps.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
     return View(as_of, days, features(days, as_of), _codes(days), replace(known_facts, gaps=gaps))
 

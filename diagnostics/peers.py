@@ -1,0 +1,134 @@
+"""Peers: what other meters of the same place or model did on the same day.
+
+Whatever cold, a holiday, an outage or a head-end does to all of them alike is no sign that one of them is failing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import polars as pl
+
+SETTLED_DAYS = 14  # the newest days do not join the meter's own usual use: they are what is judged
+LEAST_PEERS = 5  # beside the meter itself
+LEAST_USED_SHARE = 0.5  # of its days on which a meter must have had flow to speak of flow at all
+
+# From the nearest peers to the farthest; the first group with enough of them speaks.
+PLACES = (("region", "site"), ("region",), ())
+KINDS = (("region", "model"), ("model",), ())
+
+
+def with_peers(days: pl.DataFrame) -> pl.DataFrame:
+    """Return `days` with what peers did on the same day; empty where there are not enough of them.
+
+    Parameters
+    ----------
+    days : polars.DataFrame
+        Daily rows sorted by meter and day with ``age_days``, the columns of :func:`diagnostics.features.with_derived`
+        and of :func:`diagnostics.facts.with_place`.
+
+    Returns
+    -------
+    polars.DataFrame
+        With ``usual_m3``, the meter's own usual day without its newest :data:`SETTLED_DAYS` [m³]; ``used_share``, share
+        of these days with flow; ``peer_zero_share``, share of the other meters of the place that use water and had none
+        that day; ``peer_use_ratio``, median of their use over their usual one; ``peer_fall_v`` and ``peer_sag_v``,
+        median fall of the resting voltage and of the excess sag of meters of the kind [V].
+    """
+    beside = days.join(_usual(days), on="meter_id", how="left", maintain_order="left")
+    speaks = (pl.col("used_share") >= LEAST_USED_SHARE) & pl.col("day_m3").is_not_null() & (pl.col("usual_m3") > 0)
+    still = pl.when(speaks.fill_null(value=False)).then((pl.col("day_m3") == 0).cast(pl.Float64))
+    ratio = pl.when(speaks.fill_null(value=False)).then(pl.col("day_m3") / pl.col("usual_m3"))
+    beside = beside.with_columns(still.alias("_still"), ratio.alias("_ratio"))
+    beside = _share_of_others(beside, "_still", "peer_zero_share", PLACES)
+    beside = _median(beside, "_ratio", "peer_use_ratio", PLACES)
+    for value, name in (("battery_fall_v", "peer_fall_v"), ("sag_excess_v", "peer_sag_v")):
+        beside = _median(beside, value, name, KINDS)
+    return beside.drop("_still", "_ratio")
+
+
+def _usual(days: pl.DataFrame) -> pl.DataFrame:
+    """Return each meter's usual use and the share of days with flow, over its settled days or, without any, all."""
+    settled = pl.col("age_days") >= SETTLED_DAYS
+    return days.group_by("meter_id", maintain_order=True).agg(
+        pl.coalesce(pl.col("day_m3").filter(settled).median(), pl.col("day_m3").median()).alias("usual_m3"),
+        pl.coalesce((pl.col("day_m3") > 0).filter(settled).mean(), (pl.col("day_m3") > 0).mean()).alias("used_share"),
+    )
+
+
+def _known(keys: Sequence[str]) -> pl.Expr:
+    return pl.all_horizontal(pl.lit(value=True), *(pl.col(key).is_not_null() for key in keys))
+
+
+def _share_of_others(days: pl.DataFrame, value: str, name: str, groups: Sequence[Sequence[str]]) -> pl.DataFrame:
+    """Add the mean of `value` over the other meters of the first group that has enough of them that day."""
+    found = []
+    for level, keys in enumerate(groups):
+        over = [*keys, "day"]
+        told = days.filter(pl.col(value).is_not_null() & _known(keys))
+        sums = told.group_by(over).agg(
+            pl.col(value).sum().alias(f"_sum{level}"), pl.len().cast(pl.Int64).alias(f"_n{level}")
+        )
+        days = days.join(sums, on=over, how="left", maintain_order="left")
+        others = pl.col(f"_n{level}") - pl.col(value).is_not_null().cast(pl.Int64)
+        mean = (pl.col(f"_sum{level}") - pl.col(value).fill_null(0)) / others
+        found.append(pl.when(others >= LEAST_PEERS).then(mean))
+    extra = [f"_{what}{level}" for level in range(len(groups)) for what in ("sum", "n")]
+    return days.with_columns(pl.coalesce(found).alias(name)).drop(extra)
+
+
+def _median(days: pl.DataFrame, value: str, name: str, groups: Sequence[Sequence[str]]) -> pl.DataFrame:
+    """Add the median of `value` over the first group with enough meters that day; the meter itself hardly moves it."""
+    found = []
+    for level, keys in enumerate(groups):
+        over = [*keys, "day"]
+        told = days.filter(pl.col(value).is_not_null() & _known(keys))
+        medians = (
+            told.group_by(over)
+            .agg(pl.col(value).median().alias(f"_median{level}"), pl.len().alias("n"))
+            .filter(pl.col("n") > LEAST_PEERS)
+            .drop("n")
+        )
+        days = days.join(medians, on=over, how="left", maintain_order="left")
+        found.append(pl.col(f"_median{level}"))
+    return days.with_columns(pl.coalesce(found).alias(name)).drop(f"_median{level}" for level in range(len(groups)))
+
+
+def silent_neighbours(days: pl.DataFrame) -> pl.DataFrame:
+    """Return how many meters of each place sent nothing on each day.
+
+    Parameters
+    ----------
+    days : polars.DataFrame
+        As above.
+
+    Returns
+    -------
+    polars.DataFrame
+        ``region, site`` (empty: all of the region), ``day, meters, silent``: of the meters with a row in the window
+        that were there before that day, those without a row on it. Days after the newest row of all are not in it.
+    """
+    calendar = days.select(pl.col("day").unique())
+    parts = []
+    for keys in (["region", "site"], ["region"]):
+        known = days.filter(_known(keys))
+        members = known.group_by(*keys, "meter_id").agg(pl.col("day").min().alias("first_day"))
+        there = (
+            members.group_by(*keys, "first_day")
+            .len("came")
+            .join(calendar, how="cross")
+            .filter(pl.col("first_day") <= pl.col("day"))
+            .group_by(*keys, "day")
+            .agg(pl.col("came").sum().cast(pl.Int64).alias("meters"))
+        )
+        present = known.group_by(*keys, "day").agg(pl.len().cast(pl.Int64).alias("present"))
+        parts.append(
+            there.join(present, on=[*keys, "day"], how="left").with_columns(
+                (pl.col("meters") - pl.col("present").fill_null(0)).alias("silent")
+            )
+        )
+    columns = ["region", "site", "day", "meters", "silent"]
+    return pl.concat(
+        [part.select(name if name in part.columns else pl.lit(None, pl.String).alias(name) for name in columns)
+         for part in parts]
+    ).sort(columns, nulls_last=True)  # fmt: skip
