@@ -41,6 +41,7 @@ OF_METER = ("production_batch", "module_vendor", "model", "installation")
 
 _PAIR = ["meter_id", "fault"]
 _DAY_S = 86_400.0
+_RATED_METER_DAYS = 1000 * 30  # false acts are told for so many
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +52,8 @@ class Scores:
     ----------
     meters : int
         Meters of the fleet.
-    days : int
-        Days of the record.
+    meter_days : int
+        Meters times days of the record.
     faults : polars.DataFrame
         One row a fault and one, ``all``, over them: ``truths`` (rows of the truth), ``due`` (those that count in
         recall), ``hits`` (truths hit), ``hits_due`` (of those that are due), ``misses``, ``false_acts``, ``precision``,
@@ -64,9 +65,9 @@ class Scores:
     rules : polars.DataFrame
         One row for each rule that spoke in the first act of a (meter, fault): ``fault, rule, acts`` (such pairs),
         ``false_acts``, ``alone`` (false ones in which no other rule spoke).
-    hits : polars.DataFrame
-        One row a truth that was hit: the truth, ``first_act, latest_act, lead_d, said_cause, cause_right, own_word,
-        rules``.
+    truths : polars.DataFrame
+        The truth with ``due`` and, of those that were hit, ``first_act, latest_act, lead_d, said_cause, cause_right,
+        own_word`` (an act had the truth's own word) and the ``rules`` of the first act.
     false_acts : polars.DataFrame
         One row a false (meter, fault): ``why`` (``no truth`` or ``before onset``), ``first_act, last_act, acts``, what
         the first act said, and what is truly wrong with the meter.
@@ -78,11 +79,11 @@ class Scores:
     """
 
     meters: int
-    days: int
+    meter_days: int
     faults: pl.DataFrame
     breakdown: pl.DataFrame
     rules: pl.DataFrame
-    hits: pl.DataFrame
+    truths: pl.DataFrame
     false_acts: pl.DataFrame
     misses: pl.DataFrame
     lingering: pl.DataFrame
@@ -121,25 +122,32 @@ def judge(truth: pl.DataFrame, findings: pl.DataFrame, first_day: date, last_day
     said = FINDINGS.conform(findings).filter(pl.col("kind") == "fault", pl.col("fault").is_in(FAULTS))
     acts = said.filter(pl.col("verdict") == "act").sort(*_PAIR, "as_of", maintain_order=True)
     words = _allowed_words(truths)
-    hits = _hits(truths, words, acts)
-    pairs = _pairs(acts, words)
-    false = pairs.filter(pl.col("why").is_not_null())
-    false = false.join(fleet.select("meter_id", *known), on="meter_id", how="left", maintain_order="left")
-    judged = truths.join(
-        hits.select("truth", "lead_d", "cause_right", "own_word"), on="truth", how="left", maintain_order="left"
+    truths = truths.join(_hits(words, acts), on="truth", how="left", maintain_order="left").with_columns(
+        ((pl.col("noticed_at") - pl.col("first_act")).dt.total_seconds() / _DAY_S).alias("lead_d"),
+        pl.when(pl.col("first_act").is_not_null())
+        .then((pl.col("said_cause") == pl.col("cause")).fill_null(value=False))
+        .alias("cause_right"),
     )
-    scale = fleet.height / 1000 * days / 30
+    pairs = _pairs(acts, words).join(fleet.select("meter_id", *known), on="meter_id", how="left", maintain_order="left")
+    false = _with_truths_of_meter(pairs.filter(pl.col("why").is_not_null()), truths)
     return Scores(
         meters=fleet.height,
-        days=days,
-        faults=_ordered(_scored(judged, false, [], pl.lit(scale))),
-        breakdown=_breakdown(judged, false, fleet, known, days),
+        meter_days=fleet.height * days,
+        faults=_by_fault(truths, false, fleet.height * days),
+        breakdown=_breakdown(truths, false, fleet, known, days),
         rules=_rules(pairs),
-        hits=hits.drop("truth"),
-        false_acts=_with_truths_of_meter(false, truths).sort(*_PAIR),
-        misses=_misses(truths, hits, said, acts),
+        truths=truths.drop("truth"),
+        false_acts=false,
+        misses=_misses(truths, said, acts),
         lingering=_lingering(truths, acts),
     )
+
+
+def pooled(scores: Sequence[Scores]) -> pl.DataFrame:
+    """Return the figures by fault over several fleets, as if they were one."""
+    truths = pl.concat([each.truths for each in scores], how="diagonal")
+    false = pl.concat([each.false_acts for each in scores], how="diagonal")
+    return _by_fault(truths, false, sum(each.meter_days for each in scores))
 
 
 def checked_truth(truth: pl.DataFrame) -> pl.DataFrame:
@@ -195,12 +203,12 @@ def _allowed_words(truths: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
-def _hits(truths: pl.DataFrame, words: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
-    """Return each truth that was hit, with its first and latest act."""
+def _hits(words: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
+    """Return ``truth, first_act, latest_act, said_cause, own_word, rules`` of each truth that was hit."""
     within = (pl.col("as_of") >= pl.col("onset") - GRACE) & (
         (pl.col("as_of") <= pl.col("noticed_at") + WINDOW) | pl.col("noticed_at").is_null()
     )
-    found = (
+    return (
         words.filter("hits")
         .join(acts, left_on=["meter_id", "word"], right_on=_PAIR)
         .filter(within)
@@ -214,10 +222,6 @@ def _hits(truths: pl.DataFrame, words: pl.DataFrame, acts: pl.DataFrame) -> pl.D
             pl.col("rules").first(),
         )
     )
-    return truths.drop("due").join(found, on="truth", maintain_order="left").with_columns(
-        _days(pl.col("noticed_at") - pl.col("first_act")).alias("lead_d"),
-        (pl.col("said_cause") == pl.col("cause")).fill_null(value=False).alias("cause_right"),
-    )  # fmt: skip
 
 
 def _pairs(acts: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
@@ -238,7 +242,7 @@ def _pairs(acts: pl.DataFrame, words: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _scored(judged: pl.DataFrame, false: pl.DataFrame, by: list[str], scale: pl.Expr) -> pl.DataFrame:
+def _scored(truths: pl.DataFrame, false: pl.DataFrame, by: list[str], scale: pl.Expr) -> pl.DataFrame:
     """Return the figures of each group of `by` and fault, and over all faults.
 
     `scale` is the group's exposure [1,000 meters × 30 days].
@@ -246,9 +250,9 @@ def _scored(judged: pl.DataFrame, false: pl.DataFrame, by: list[str], scale: pl.
     parts = []
     for each_fault in (True, False):
         keys = [*by, "fault"]
-        truths = judged if each_fault else judged.with_columns(pl.lit(ALL).alias("fault"))
+        judged = truths if each_fault else truths.with_columns(pl.lit(ALL).alias("fault"))
         wrong = false if each_fault else false.with_columns(pl.lit(ALL).alias("fault"))
-        counted = truths.group_by(keys, maintain_order=True).agg(*_counts())
+        counted = judged.group_by(keys, maintain_order=True).agg(*_counts())
         called = wrong.group_by(keys, maintain_order=True).agg(pl.len().cast(pl.Int64).alias("false_acts"))
         parts.append(counted.join(called, on=keys, how="full", coalesce=True, nulls_equal=True))
     counts = ["truths", "due", "hits", "hits_due", "hits_own_word", "false_acts"]
@@ -290,17 +294,18 @@ def _share(part: pl.Expr, whole: pl.Expr) -> pl.Expr:
     return pl.when(whole > 0).then(part / whole)
 
 
-def _ordered(scored: pl.DataFrame) -> pl.DataFrame:
+def _by_fault(truths: pl.DataFrame, false: pl.DataFrame, meter_days: int) -> pl.DataFrame:
     """Return one row a fault in the order of the vocabulary, whether anything is there or not, then all of them."""
-    order = pl.DataFrame({"fault": [*FAULTS, ALL]})
+    scored = _scored(truths, false, [], pl.lit(meter_days / _RATED_METER_DAYS))
     counts = [name for name in scored.columns if scored.schema[name] == pl.Int64]
+    order = pl.DataFrame({"fault": [*FAULTS, ALL]})
     return order.join(scored, on="fault", how="left", maintain_order="left").with_columns(
         pl.col(*counts, "false_rate").fill_null(0)
     )
 
 
 def _breakdown(
-    judged: pl.DataFrame, false: pl.DataFrame, fleet: pl.DataFrame, known: Sequence[str], days: int
+    truths: pl.DataFrame, false: pl.DataFrame, fleet: pl.DataFrame, known: Sequence[str], days: int
 ) -> pl.DataFrame:
     """Return the figures by what the truth and the registry tell."""
     nothing = pl.lit(None, dtype=pl.Float64)
@@ -311,13 +316,13 @@ def _breakdown(
         called = (
             false.clear().with_columns(pl.lit(None, pl.String).alias("key")) if of_truth else false.with_columns(key)
         )
-        scored = _scored(judged.with_columns(key), called, ["key"], nothing)
+        scored = _scored(truths.with_columns(key), called, ["key"], nothing)
         if of_truth:
             scored = scored.with_columns(nothing.alias("precision"), pl.lit(None, pl.Int64).alias("false_acts"))
         else:
             sizes = fleet.group_by(key).agg(pl.len().alias("size"))
             scored = scored.join(sizes, on="key", how="left", nulls_equal=True, maintain_order="left").with_columns(
-                (pl.col("false_acts") / (pl.col("size") / 1000 * days / 30)).alias("false_rate")
+                (pl.col("false_acts") / (pl.col("size") * days / _RATED_METER_DAYS)).alias("false_rate")
             )
         parts.append(scored.select(pl.lit(name).alias("by"), "key", "fault", *FIGURES))
     order = pl.col("fault").replace_strict(_ORDER, return_dtype=pl.Int64)
@@ -356,12 +361,13 @@ def _with_truths_of_meter(false: pl.DataFrame, truths: pl.DataFrame) -> pl.DataF
     )
     joined = false.join(wrong, on="meter_id", how="left", maintain_order="left")
     first = [*_PAIR, "why", "first_act", "last_act", "acts", "truly", "true_onset"]
-    return joined.select(*first, pl.exclude(first))
+    return joined.select(*first, pl.exclude(first)).sort(*_PAIR)
 
 
-def _misses(truths: pl.DataFrame, hits: pl.DataFrame, said: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
+def _misses(truths: pl.DataFrame, said: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
     """Return the truths that are due and not hit, with what was said instead."""
-    missed = truths.filter("due").join(hits, on="truth", how="anti", maintain_order="left")
+    missed = truths.filter(pl.col("due") & pl.col("first_act").is_null())
+    missed = missed.drop("due", "first_act", "latest_act", "lead_d", "said_cause", "cause_right", "own_word", "rules")
     return (
         missed.join(_own_word(missed, said), on="truth", how="left", maintain_order="left")
         .join(_other_words(missed, acts), on="truth", how="left", maintain_order="left")
@@ -377,7 +383,7 @@ def _misses(truths: pl.DataFrame, hits: pl.DataFrame, said: pl.DataFrame, acts: 
             .otherwise(pl.lit("silent"))
             .alias("why")
         )
-        .drop("truth", "due")
+        .drop("truth")
         .sort(*_PAIR, "onset")
     )
 
@@ -434,10 +440,6 @@ def _lingering(truths: pl.DataFrame, acts: pl.DataFrame) -> pl.DataFrame:
         )
         .sort(_PAIR)
     )
-
-
-def _days(span: pl.Expr) -> pl.Expr:
-    return span.dt.total_seconds() / _DAY_S
 
 
 @dataclass(frozen=True, slots=True)

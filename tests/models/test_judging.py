@@ -11,7 +11,7 @@ import pytest
 
 from lake.errors import UsageError
 from lake.schemas import FINDINGS
-from models.judging import ALL, TRUTHS, LotScores, Scores, bad_lots, judge, judge_lots
+from models.judging import ALL, TRUTHS, LotScores, Scores, bad_lots, judge, judge_lots, pooled
 
 FIRST, LAST = date(2024, 1, 1), date(2024, 4, 29)  # 120 days
 DAYS = 120
@@ -443,6 +443,16 @@ def test_breakdown_by_what_the_registry_tells_of_the_meter() -> None:
         (None, 1, 0, 1.0, 0.0),
     ] == rows.rows()
     assert ["L1", "L2"] == scores.false_acts["production_batch"].to_list()
+
+
+def test_fleets_are_pooled_as_if_they_were_one() -> None:
+    """Counts add up, leads are taken together, the rate is over all meters and days."""
+    one, two = scored([fault()], [act(at=40)]), scored([fault(), fault("B")], [act(at=30), act("M001")])
+
+    [row] = pooled([one, two]).filter(fault="coil").rows(named=True)
+
+    assert (3, 2, 1, 1) == tuple(row[name] for name in ("truths", "hits", "misses", "false_acts"))
+    assert (15.0, pytest.approx(2 / 3), 1.25) == (row["lead_median_d"], row["recall"], row["false_rate"])
 
 
 def test_meters_named_twice_count_once() -> None:
