@@ -1,15 +1,23 @@
-"""``python -m benchmarks [--smoke] [NAME ...]``: run the benchmarks, or each once on little data."""
+"""``python -m benchmarks [--smoke] [NAME ...]``: run the benchmarks, or each once on little data.
+
+One benchmark alone may be given options of its own: ``python -m benchmarks judge_rules --help``.
+"""
 
 from __future__ import annotations
 
 import argparse
+import sys
 from importlib import import_module
 
-NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line")
+NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line", "judge_rules")
+TOOLS = ("judge_rules",)  # with options of their own
 
 
 def main() -> None:
     """Run what the command line names."""
+    if len(sys.argv) > 2 and sys.argv[1] in TOOLS and sys.argv[2:] != ["--smoke"]:
+        import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}; default: all")
     parser.add_argument("--smoke", action="store_true", help="little data, one run: only that they still work")

@@ -461,3 +461,15 @@ FINDING = _columns(
     Column("region", "string", "region of the meter"),
     Column("inhibited_by", "string", "what mutes this finding"),
 )
+
+# What is truly wrong with a meter, for the evaluation of findings (docs/contract.md, section 7).
+TRUTH = _columns(
+    Column("meter_id", "string", "the meter"),
+    Column("fault", "string", "one of the faults"),
+    Column("cause", "string", "one of the causes"),
+    Column("onset", "time", "when the physics begins to show"),
+    Column("noticed_at", "time", "when a customer or reader would notice; empty: nobody within the record"),
+    Column("end", "time", "when it is over; empty: it stays"),
+    Column("reversible", "bool", "whether it goes by itself"),
+    Column("detectable", "bool", "false: nothing of it was ever sent"),
+)

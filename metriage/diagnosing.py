@@ -114,15 +114,54 @@ class DiagnosisLine:
             One that :meth:`can_step` allows (UTC).
         """
         before = self.seen_until
+        days = self.profile(as_of)
+        diagnosis = self.conclude(as_of, None if before == as_of else before, days=days)
+        if diagnosis.findings.height:
+            self._work.append(FINDINGS, diagnosis.findings)
+        return diagnosis
+
+    def profile(self, as_of: datetime) -> int:
+        """Bring the daily rows up to `as_of` and return how many were computed; no rule has a part in it.
+
+        Parameters
+        ----------
+        as_of : datetime
+            One that :meth:`can_step` allows (UTC).
+        """
         versions = [Position(application, max(0, self._source.version(table))) for table, application in _SEEN_VERSIONS]
-        rows = self._profile_changes(before, as_of)
+        rows = self._profile_changes(self.seen_until, as_of)
         self._work.append(DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), *versions])
+        return rows.height
+
+    def conclude(
+        self,
+        as_of: datetime,
+        last: datetime | None,
+        *,
+        days: int = 0,
+        recent: pl.DataFrame | None = None,
+        previous: pl.DataFrame | None = None,
+    ) -> Diagnosis:
+        """Diagnose from the daily rows; nothing is written.
+
+        Parameters
+        ----------
+        as_of : datetime
+            Which the daily rows have come up to (UTC).
+        last : datetime or None
+            The as-of time before it, where there was one.
+        days : int
+            Daily rows that were computed for it.
+        recent, previous : polars.DataFrame, optional
+            Daily rows of the window and findings of the diagnosis before, for one who has them at hand; else they are
+            read.
+        """
         # The clock in it puts diagnoses of the same as-of time in order.
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
-        last = None if before == as_of else before
-        previous = self._previous(last, as_of)
+        if previous is None:
+            previous = self._previous(last, as_of)
         findings = diagnose(
-            self._recent_days(as_of, last, previous),
+            self._recent_days(as_of, last, previous) if recent is None else recent,
             as_of=as_of,
             diagnosis_id=name,
             mode=self._mode,
@@ -131,9 +170,7 @@ class DiagnosisLine:
             previous=previous,
             facts=Facts(gaps=self._reception(as_of)),
         )
-        if findings.height:
-            self._work.append(FINDINGS, findings)
-        return Diagnosis(name, as_of, rows.height, findings)
+        return Diagnosis(name, as_of, days, findings)
 
     def _profile_changes(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
         """Return the daily rows that what was received since the last step makes or changes."""

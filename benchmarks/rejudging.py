@@ -1,0 +1,171 @@
+"""A back-test in two parts: the daily rows of all days, which no rule changes, and the diagnoses, which are the rules.
+
+The first is worked out once and kept, the second takes seconds: so rules can be tuned. Both are production's own steps,
+and a test compares their findings with those of :func:`metriage.diagnosing.backtest_site`.
+"""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib.util
+import inspect
+import tempfile
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import polars as pl
+
+from diagnostics.features import WINDOW_DAYS
+from lake.schemas import DAILY, FINDINGS, READINGS
+from lake.tables import Lake
+from metriage.diagnosing import DiagnosisLine
+from metriage.site import Site
+
+Progress = Callable[[int, int], None]
+
+# What a daily row is worked out by, beside what these import themselves.
+_PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local_day")
+# Methods of the line that have no part in the daily rows.
+_JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days")
+
+
+def days_of(site: Site) -> list[date]:
+    """Return the local days of a site's record, from the first message received to the last."""
+    zone = ZoneInfo(site.settings.site.timezone)
+    received = pl.col("received_at")
+    ends = site.lake.scan(READINGS).select(received.min().alias("first"), received.max().alias("last")).collect()
+    first, last = (moment.astimezone(zone).date() for moment in ends.row(0))
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]
+
+
+def ends_of(days: Sequence[date], timezone: str) -> list[datetime]:
+    """Return when local days end: the as-of times of their diagnoses (UTC)."""
+    zone = ZoneInfo(timezone)
+    return [datetime.combine(day + timedelta(days=1), time(), zone).astimezone(UTC) for day in days]
+
+
+def daily_rows(site: Site, times: Sequence[datetime], progress: Progress) -> pl.DataFrame:
+    """Return the daily rows as they stood at each of `times`, each stamped with the first it was known at.
+
+    Parameters
+    ----------
+    site : Site
+        Its readings are taken in the order of receipt.
+    times : sequence of datetime
+        As-of times, ascending.
+    progress : callable
+        Told how many of them are done, of how many.
+    """
+    with tempfile.TemporaryDirectory(prefix="metriage-judge-") as folder:
+        scratch = Lake(Path(folder))
+        line = DiagnosisLine(site.lake, scratch, site.settings, "backtest")
+        for number, as_of in enumerate(times, start=1):
+            line.profile(as_of)
+            progress(number, len(times))
+        return scratch.read(DAILY)
+
+
+def kept_daily_rows(site: Site, times: Sequence[datetime], file: Path, progress: Progress) -> pl.DataFrame:
+    """Return :func:`daily_rows`, from `file` where they were worked out before from the same by the same code."""
+    mark = f"{file.stem}-{_digest(site, times)}{file.suffix}"
+    kept = file.with_name(mark)
+    if kept.is_file():
+        return pl.read_parquet(kept)
+    rows = daily_rows(site, times, progress)
+    for old in file.parent.glob(f"{file.stem}-*{file.suffix}"):
+        old.unlink()
+    part = kept.with_suffix(".part")
+    rows.write_parquet(part)
+    part.rename(kept)
+    return rows
+
+
+def _digest(site: Site, times: Sequence[datetime]) -> str:
+    """Return a name that changes with the code, the thresholds and the times that daily rows depend on."""
+    methods = [
+        inspect.getsource(method)
+        for name, method in vars(DiagnosisLine).items()
+        if inspect.isfunction(method) and name not in _JUDGING
+    ]
+    known = [
+        *(Path(file).read_text(encoding="utf-8") for file in _sources()),
+        *methods,
+        repr(site.settings.profile),
+        repr(site.settings.site.timezone),
+        repr(DAILY.columns),
+        repr(list(times)),
+    ]
+    return hashlib.sha256("\0".join(known).encode()).hexdigest()[:12]
+
+
+def _sources() -> list[str]:
+    """Return the files of the modules that daily rows are worked out by; thresholds are told by their values."""
+    waiting, seen = list(_PROFILE_MODULES), {}
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name == "diagnostics.settings":
+            continue
+        found = importlib.util.find_spec(name)
+        if found is None or found.origin is None:
+            continue
+        seen[name] = found.origin
+        nodes = ast.walk(ast.parse(Path(found.origin).read_text(encoding="utf-8")))
+        imported = [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
+        waiting.extend(module for module in imported if module.startswith("diagnostics."))
+    return [seen[name] for name in sorted(seen)]
+
+
+class DayMemory:
+    """Daily rows in memory, from which the window of any as-of time is taken at once.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Rows of the table ``daily``, of all as-of times.
+    """
+
+    def __init__(self, rows: pl.DataFrame) -> None:
+        self._rows = rows.sort("meter_id", "day", "as_of").rechunk()
+        self._keys = self._rows.select("meter_id", "day", "as_of").with_row_index("place")
+
+    def window(self, as_of: datetime) -> pl.DataFrame:
+        """Return what the line itself would read: the window, and the newest row of each meter silent since."""
+        start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
+        known = (
+            self._keys.lazy()
+            .filter(pl.col("as_of") <= as_of)
+            .unique(["meter_id", "day"], keep="last", maintain_order=True)
+            .filter((pl.col("day") >= start) | (pl.col("day") == pl.col("day").max().over("meter_id")))
+            .select("place")
+            .collect()
+        )
+        return self._rows[known["place"]]
+
+
+def findings_over(site: Site, rows: pl.DataFrame, times: Sequence[datetime], progress: Progress) -> pl.DataFrame:
+    """Return the findings of a diagnosis at each of `times`, each knowing the one before.
+
+    Parameters
+    ----------
+    site : Site
+        Its settings and facts.
+    rows : polars.DataFrame
+        What :func:`daily_rows` returned for these times.
+    times : sequence of datetime
+        As-of times, ascending.
+    progress : callable
+        Told how many of them are done, of how many.
+    """
+    memory = DayMemory(rows)
+    line = DiagnosisLine(site.lake, site.lake, site.settings, "backtest")
+    found = [FINDINGS.empty()]
+    last = None
+    for number, as_of in enumerate(times, start=1):
+        diagnosis = line.conclude(as_of, last, recent=memory.window(as_of), previous=found[-1])
+        found.append(diagnosis.findings)
+        last = as_of
+        progress(number, len(times))
+    return pl.concat(found)
