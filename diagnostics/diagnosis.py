@@ -7,6 +7,7 @@ from typing import Literal
 
 import polars as pl
 
+from diagnostics.causes import CAUSE_RULES, with_causes
 from diagnostics.evidence import ISO_UTC, observation
 from diagnostics.facts import Facts
 from diagnostics.features import WINDOW_DAYS, View, view
@@ -60,9 +61,11 @@ def diagnose(
     """
     settings = settings or RuleSettings()
     seen = view(daily, as_of, facts)
-    found = _findings(_fired(seen, settings), language)
+    fired = _fired(seen, settings)
     before = _newest(previous, as_of)
-    found = _with_earlier_onset(found, before)
+    found = _with_earlier_onset(_findings(fired), before)
+    found = _held(found, before)
+    found = _with_action(with_causes(found, fired, before, seen, settings.causes), language)
     over = _over(found, before, seen, settings.clearing.days)
     rows = pl.concat([found, over], how="diagonal").with_columns(
         pl.lit(diagnosis_id).alias("diagnosis_id"),
@@ -78,7 +81,14 @@ def _fired(seen: View, settings: RuleSettings) -> pl.DataFrame:
     answers = [(rule, rule.evaluate(seen, settings)) for rule in RULES.values()]
     spoken = [_complete(rule, answer) for rule, answer in answers if not answer.is_empty()]
     every = pl.concat(spoken or [_complete(*answers[0])])
-    conditions = every.filter(pl.col("kind") == "condition").select("meter_id", pl.col("fault").alias("inhibitor"))
+    explains = (pl.col("kind") == "condition") | (pl.col("strength") == "act")
+    speaking = every.filter(explains)
+    conditions = pl.concat(
+        [
+            speaking.filter(pl.col("kind") == "condition").select("meter_id", pl.col("fault").alias("inhibitor")),
+            speaking.select("meter_id", pl.col("rule").alias("inhibitor")),
+        ]
+    )
     muting = (
         every.select("meter_id", "rule", "inhibitors")
         .explode("inhibitors")
@@ -113,13 +123,12 @@ def _complete(rule: Rule, answer: pl.DataFrame) -> pl.DataFrame:
 _ORDER = {name: place for place, name in enumerate(RULES)}
 
 
-def _findings(fired: pl.DataFrame, language: str) -> pl.DataFrame:
-    """Return one row a meter, kind and fault: the strongest rule speaks, all show their evidence."""
+def _findings(fired: pl.DataFrame) -> pl.DataFrame:
+    """Return one row a meter, kind and fault: the strongest rule speaks, all show their evidence as a list."""
     ranked = fired.with_columns((pl.col("strength") == "act").cast(pl.Int64).alias("rank")).sort(
         *KEY, "rank", "severity", "order", descending=[False, False, False, True, False, False]
     )
     known = pl.col("cause_confidence").fill_null(0) * (pl.col("cause") != "unknown")
-    actions = {name: rule.texts[language].action for name, rule in RULES.items()}
     return (
         ranked.group_by(KEY, maintain_order=True)
         .agg(
@@ -127,14 +136,27 @@ def _findings(fired: pl.DataFrame, language: str) -> pl.DataFrame:
             pl.col("severity").min(),
             pl.col("onset").min(),
             pl.col("rule").alias("rules"),
-            pl.format("[{}]", pl.col("evidence").explode().str.join(",")).first().alias("evidence"),
+            pl.col("evidence").explode().drop_nulls(),
             pl.col("cause").sort_by(known, descending=True, maintain_order=True).first(),
             pl.col("cause_confidence").sort_by(known, descending=True, maintain_order=True).first(),
             pl.col("inhibited_by").drop_nulls().first(),
-            pl.col("rule").first().replace_strict(actions, default=None, return_dtype=pl.String).alias("action"),
+            pl.col("rule").first().alias("spoke"),
         )
         .with_columns(pl.when(pl.col("verdict") != "act").then("inhibited_by").alias("inhibited_by"))
     )
+
+
+def _with_action(found: pl.DataFrame, language: str) -> pl.DataFrame:
+    """Add what to do: first what the cause asks for, then what the rule that spoke does; evidence becomes JSON."""
+    of_rule = {name: rule.texts[language].action for name, rule in RULES.items()}
+    of_cause = {name: cause.texts[language].action for name, cause in CAUSE_RULES.items()}
+    asked = pl.col("cause").replace_strict(of_cause, default=None, return_dtype=pl.String)
+    asked = pl.when((pl.col("kind") == "fault") & (pl.col("fault") != pl.col("cause"))).then(asked)
+    acts = pl.col("spoke").replace_strict(of_rule, default=None, return_dtype=pl.String)
+    return found.with_columns(
+        pl.concat_str([asked, acts], separator=" " if language == "en" else "", ignore_nulls=True).alias("action"),
+        pl.format("[{}]", pl.col("evidence").list.join(",")).alias("evidence"),
+    ).drop("spoke")
 
 
 def _newest(previous: pl.DataFrame | None, as_of: datetime) -> pl.DataFrame:
@@ -150,6 +172,27 @@ def _with_earlier_onset(found: pl.DataFrame, before: pl.DataFrame) -> pl.DataFra
         found.join(earlier, on=KEY, how="left", maintain_order="left")
         .with_columns(pl.min_horizontal("onset", "earlier").alias("onset"))
         .drop("earlier")
+    )
+
+
+def _held(found: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:
+    """Keep an act while one of its rules still sees the symptom: to raise takes more than to hold, so nothing flaps."""
+    acted = before.filter((pl.col("verdict") == "act") & (pl.col("kind") == "fault")).select(
+        *KEY, pl.col("rules").alias("raised_by")
+    )
+    holds = (
+        (pl.col("verdict") == "watch")
+        & pl.col("inhibited_by").is_null()
+        & (pl.col("rules").list.set_intersection("raised_by").list.len() > 0)
+    ).fill_null(value=False)
+    note = observation("held", "held", pl.lit("watch"))
+    return (
+        found.join(acted, on=KEY, how="left", maintain_order="left")
+        .with_columns(
+            pl.when(holds).then(pl.lit("act")).otherwise("verdict").alias("verdict"),
+            pl.when(holds).then(pl.concat_list("evidence", note)).otherwise("evidence").alias("evidence"),
+        )
+        .drop("raised_by")
     )
 
 

@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from diagnostics.cause_settings import CauseSettings
+
 Count = Annotated[int, Meta(ge=1)]
 Days = Annotated[int, Meta(ge=1, le=60)]
 
@@ -324,10 +326,32 @@ class ReceptionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     ] = 1.5
 
 
+class AreaSilenceSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole place that is silent."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    silent_h: Annotated[float, Meta(description="Silence of the meter itself [h]", gt=0)] = 30.0
+    meters: Annotated[Count, Meta(description="Meters of the place that are needed")] = 5
+    least_silent: Annotated[Count, Meta(description="Silent ones of them that are needed")] = 4
+    share: Annotated[
+        float, Meta(description="Share of silent ones that makes it the place's matter [1]", gt=0, le=1)
+    ] = 0.6
+
+
+class WorksSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Works and outages that were announced."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    after_h: Annotated[float, Meta(description="Time after their end in which they still explain [h]", ge=0)] = 48.0
+    open_h: Annotated[float, Meta(description="Supposed length of works without an end [h]", gt=0)] = 72.0
+
+
 class CommunicationSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rules for the condition communication."""
 
     reception: ReceptionSettings = ReceptionSettings()
+    area: AreaSilenceSettings = AreaSilenceSettings()
+    works: WorksSettings = WorksSettings()
     gap: GapSettings = GapSettings()
     codes: CodeSettings = CodeSettings()
 
@@ -399,6 +423,23 @@ class ClockSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     codes: CodeSettings = CodeSettings()
 
 
+class AreaStandstillSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A whole place without water."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
+    share: Annotated[float, Meta(description="Share of neighbours without flow that makes it the place's matter [1]",
+                                 gt=0, le=1)] = 0.6  # fmt: skip
+
+
+class EmptyPipeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Rules for the condition empty_pipe."""
+
+    area: AreaStandstillSettings = AreaStandstillSettings()
+    works: WorksSettings = WorksSettings()
+    codes: CodeSettings = CodeSettings()
+
+
 class ConditionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rules for a condition that only codes tell."""
 
@@ -424,9 +465,10 @@ class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     communication: CommunicationSettings = CommunicationSettings()
     clock: ClockSettings = ClockSettings()
     software_conflict: SoftwareConflictSettings = SoftwareConflictSettings()
-    empty_pipe: ConditionSettings = ConditionSettings()
+    empty_pipe: EmptyPipeSettings = EmptyPipeSettings()
     exchange: ExchangeSettings = ExchangeSettings()
     memory: ConditionSettings = ConditionSettings()
     credit: ConditionSettings = ConditionSettings()
     high_flow: ConditionSettings = ConditionSettings()
     clearing: ClearingSettings = ClearingSettings()
+    causes: CauseSettings = CauseSettings()

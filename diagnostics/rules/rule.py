@@ -63,7 +63,8 @@ class Rule:
     evaluate : callable
         View and all rule settings to a frame with the columns of :data:`FIRED`.
     inhibited_by : tuple of str
-        Conditions that explain this symptom: while one is found the rule says at most ``watch``.
+        Conditions, or ids of rules, that explain this symptom: while one is found the rule says at most ``watch``. Of
+        a fault's rule only an ``act`` explains.
     """
 
     id: str

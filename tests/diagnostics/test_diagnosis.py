@@ -66,7 +66,7 @@ def test_registry_adds_lot_and_region() -> None:
 
 
 def test_finding_clears_for_some_days_and_then_ends() -> None:
-    """Clear rows are written until clearing is complete; after that none."""
+    """An act stands until its rule sees nothing any more; clear rows are written until clearing is complete."""
     daily = backwards(60, 4)
     previous, verdicts = None, []
     for day in range(4, 60):
@@ -77,11 +77,22 @@ def test_finding_clears_for_some_days_and_then_ends() -> None:
     assert [] in verdicts
     assert [verdict for index, verdict in enumerate(verdicts) if index == 0 or verdict != verdicts[index - 1]] == [
         ["act"],
-        ["watch"],
         ["clear"],
         [],
     ]
     assert verdicts.count(["clear"]) == RuleSettings().clearing.days
+
+
+def test_act_is_held_while_its_rule_still_watches() -> None:
+    """Days leave the window one by one: the finding says so instead of flapping."""
+    daily = backwards(40, 4)
+    first = diagnosed(daily, START + timedelta(days=6))
+
+    later = diagnosed(daily, START + timedelta(days=32), first)
+
+    assert ["act"] == later["verdict"].to_list()
+    assert "held" in {seen["what"] for seen in json.loads(later["evidence"][0])}
+    assert ["watch"] == diagnosed(daily, START + timedelta(days=32))["verdict"].to_list()
 
 
 def test_onset_stays_when_the_window_moves_on() -> None:
@@ -131,7 +142,8 @@ def test_one_row_for_each_meter_and_fault_whatever_fires() -> None:
 
     assert set(found) >= {"coil", "battery", "tamper"}
     assert set(found["coil"]["rules"]) == {"coil.backward", "coil.codes"}
-    assert {seen["rule"] for seen in found["coil"]["evidence"]} == {"coil.backward", "coil.codes"}
+    shown = {seen["rule"] for seen in found["coil"]["evidence"]}
+    assert {"coil.backward", "coil.codes"} == {rule for rule in shown if rule in RULES}
     assert (found["battery"]["verdict"], found["battery"]["severity"]) == ("watch", 3)
 
 

@@ -1,0 +1,126 @@
+"""The one contract of all causes, and their registry.
+
+A cause sees the cases (a meter and a fault whose symptom a rule found), what happened around their onset, and what
+other meters show; it returns a weight for each case that it may explain, with the evidence. Weights are beliefs between
+0 and 1, set by judgement: what the meter itself measured weighs more than what its place suggests.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import polars as pl
+
+from diagnostics.cause_settings import CauseSettings
+from diagnostics.features import View
+from diagnostics.rules.rule import Text
+from lake.vocabulary import CAUSES
+
+WEIGHED = pl.Schema(
+    {"meter_id": pl.String(), "fault": pl.String(), "weight": pl.Float64(), "evidence": pl.List(pl.String())}
+)
+CASE = ("meter_id", "fault")
+
+S = TypeVar("S")
+
+
+@dataclass(frozen=True, slots=True)
+class Cases:
+    """Symptoms that look for a cause.
+
+    Parameters
+    ----------
+    seen : View
+        What the diagnosis sees.
+    rows : polars.DataFrame
+        One row a meter and fault: ``meter_id, fault, strength, onset, onset_day`` and the columns of the registry.
+    around : polars.DataFrame
+        The daily rows of these meters, once for each case, with ``fault`` and ``offset_d``, days since the onset.
+    fired : polars.DataFrame
+        What all rules said, conditions included: at least ``meter_id, fault, kind, rule, strength, onset``.
+    """
+
+    seen: View
+    rows: pl.DataFrame
+    around: pl.DataFrame
+    fired: pl.DataFrame
+
+    def near(self, first_d: int, last_d: int) -> pl.DataFrame:
+        """Return the daily rows from `first_d` to `last_d` days after the onset, both inclusive."""
+        return self.around.filter(pl.col("offset_d").is_between(first_d, last_d))
+
+    def of(self, *faults: str) -> pl.DataFrame:
+        """Return the cases of these faults."""
+        return self.rows.filter(pl.col("fault").is_in(faults))
+
+
+Weigh = Callable[[Cases, S], pl.DataFrame]
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One cause.
+
+    Parameters
+    ----------
+    name : str
+        A word of :data:`lake.vocabulary.CAUSES`.
+    source : str
+        What it rests on.
+    texts : mapping of str to Text
+        By language; the action comes before that of the rule.
+    weigh : callable
+        Cases and settings to a frame with the columns of :data:`WEIGHED`.
+    """
+
+    name: str
+    source: str
+    texts: dict[str, Text]
+    weigh: Callable[[Cases, CauseSettings], pl.DataFrame]
+
+
+CAUSE_RULES: dict[str, Cause] = {}
+
+
+def cause(
+    name: str, *, settings: Callable[[CauseSettings], S], source: str, en: Text, zh: Text
+) -> Callable[[Weigh[S]], Weigh[S]]:
+    """Register the decorated function as what weighs the cause `name`; `settings` picks its own."""
+
+    def register(weigh: Weigh[S]) -> Weigh[S]:
+        if name not in CAUSES or name in CAUSE_RULES:
+            raise ValueError(f"{name} is no cause, or one that is registered already")
+
+        def with_settings(cases: Cases, every: CauseSettings) -> pl.DataFrame:
+            own = settings(every)
+            if not getattr(own, "enabled", True):
+                return no_weight()
+            return weigh(cases, own)
+
+        CAUSE_RULES[name] = Cause(name, source, {"en": en, "zh": zh}, with_settings)
+        return weigh
+
+    return register
+
+
+def no_weight() -> pl.DataFrame:
+    """Return the answer of a cause that explains nothing."""
+    return pl.DataFrame(schema=WEIGHED)
+
+
+def weighed(rows: pl.DataFrame, weight: pl.Expr, evidence: pl.Expr) -> pl.DataFrame:
+    """Return `rows` (one a case) as a cause's answer; rows without a positive weight are dropped."""
+    if rows.is_empty():
+        return no_weight()
+    return (
+        rows.select(*CASE, weight.cast(pl.Float64).clip(0, 1).alias("weight"), evidence.alias("evidence"))
+        .filter(pl.col("weight") > 0)
+        .cast(WEIGHED)
+    )
+
+
+def flag(condition: pl.Expr, weight: float | pl.Expr) -> pl.Expr:
+    """Return `weight` where the condition holds, else 0."""
+    return pl.when(condition.fill_null(value=False)).then(weight).otherwise(0.0)

@@ -1,0 +1,107 @@
+"""Sediment: a valve that works harder, works in the pipe before, other valves of the zone that fail, sand found."""
+
+from __future__ import annotations
+
+import polars as pl
+
+from diagnostics.cause_settings import SedimentCauseSettings
+from diagnostics.causes.cause import CASE, Cases, cause, flag, no_weight, weighed
+from diagnostics.evidence import observation, together
+from diagnostics.rules.rule import Text
+
+# Works that stir up a pipe, by the words of their kind; radio works and the like do not.
+PIPE_WORKS = r"(?i)pipe|main|flush|network|repair|burst|water|管|冲洗|施工|停水"
+NO_PIPE_WORKS = r"(?i)radio|gateway|base.?station|network maintenance|网关|基站|通信"
+
+
+@cause(
+    "sediment",
+    settings=lambda settings: settings.sediment,
+    source="step 7 of the service procedure: sand and impurities in the pipe; several valves of a zone after works",
+    en=Text(
+        "Sediment",
+        "The valve works harder, pipe works came before, other valves of the zone fail, or sand was found.",
+        "Flush the branch, run the valve to and fro, clean the strainer; tell the operator of the pipe.",
+    ),
+    zh=Text(
+        "泥沙杂质",
+        "阀门阻力增大、此前有管道施工、同片区多只阀门异常或现场见泥沙。",
+        "冲洗支管、反复开关阀、清洗滤网；告知管网单位。",
+    ),
+)
+def sediment(cases: Cases, settings: SedimentCauseSettings) -> pl.DataFrame:
+    """Weigh what points to grit in the pipe."""
+    rows = cases.of("actuator")
+    if rows.is_empty():
+        return no_weight()
+    moved = cases.seen.features.select("meter_id", "current_ratio", "travel_ratio")
+    hits = rows.join(moved, on="meter_id", how="left", maintain_order="left")
+    for part in (_zone(rows), _works(cases, settings), _found(cases)):
+        hits = hits.join(part, on=CASE, how="left", maintain_order="left")
+    harder = pl.col("current_ratio") >= settings.current_ratio
+    slower = pl.col("current_ratio").is_null() & (pl.col("travel_ratio") >= settings.travel_ratio)
+    # A motor that runs with less current than ever turns freely: no grit brakes it.
+    free = pl.col("current_ratio") < settings.free_ratio
+    zone = pl.col("others") >= settings.neighbours
+    weight = (
+        flag(harder, settings.harder_weight)
+        + flag(slower, settings.slower_weight)
+        + flag(zone, settings.neighbours_weight)
+        + flag(pl.col("works_ts").is_not_null(), settings.works_weight)
+    ) * flag(~free.fill_null(value=False), 1.0)
+    own = pl.col("sand_here").fill_null(value=False)
+    told = "cause.sediment"
+    return weighed(
+        hits,
+        pl.when(own).then(settings.found_weight).otherwise(
+            weight + flag(pl.col("sand_near"), settings.found_near_weight)
+        ),
+        together(
+            observation(told, "motor_current", pl.when(harder).then(pl.col("current_ratio").round(2)), "1",
+                        threshold=settings.current_ratio),
+            observation(told, "travel_time", pl.when(slower).then(pl.col("travel_ratio").round(2)), "1",
+                        threshold=settings.travel_ratio),
+            observation(told, "neighbours_failed", pl.when(zone).then("others")),
+            observation(told, "works_before_onset", pl.col("works_kind"), since=pl.col("works_ts")),
+            observation(told, "found_on_site", pl.when(own).then(pl.lit("sediment_seen"))),
+        ),
+    )  # fmt: skip
+
+
+def _zone(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return how many other valves of the site have a case."""
+    beside = rows.filter(pl.col("site").is_not_null()).group_by("region", "site").agg(pl.len().alias("cases"))
+    return rows.join(beside, on=["region", "site"], how="inner", maintain_order="left").select(
+        *CASE, (pl.col("cases") - 1).cast(pl.Int64).alias("others")
+    )
+
+
+def _works(cases: Cases, settings: SedimentCauseSettings) -> pl.DataFrame:
+    """Return the last pipe works of the region or site that began within the months before the onset."""
+    kind = pl.col("kind").fill_null("")
+    works = cases.seen.facts.works.filter(kind.str.contains(PIPE_WORKS) & ~kind.str.contains(NO_PIPE_WORKS)).select(
+        "region", pl.col("site").alias("works_site"), pl.col("from").alias("works_ts"),
+        pl.col("kind").alias("works_kind"),
+    )  # fmt: skip
+    return (
+        cases.rows.join(works, on="region")
+        .filter(
+            pl.col("works_site").is_null() | (pl.col("works_site") == pl.col("site")),
+            pl.col("works_ts") <= pl.col("onset") + pl.duration(days=1),
+            pl.col("works_ts") >= pl.col("onset") - pl.duration(days=settings.works_days),
+        )
+        .sort("works_ts")
+        .group_by(CASE, maintain_order=True)
+        .agg(pl.col("works_ts", "works_kind").last())
+    )
+
+
+def _found(cases: Cases) -> pl.DataFrame:
+    """Return where a technician saw sand: in this meter, or in another one of its site."""
+    seen = cases.seen.facts.inspections.filter(pl.col("sediment_seen")).select("meter_id").unique()
+    own = cases.rows.join(seen, on="meter_id", how="semi").select(*CASE, pl.lit(value=True).alias("sand_here"))
+    places = cases.seen.facts.meters.join(seen, on="meter_id", how="semi").select("region", "site").drop_nulls()
+    near = cases.rows.join(places.unique(), on=["region", "site"], how="semi").select(
+        *CASE, pl.lit(value=True).alias("sand_near")
+    )
+    return cases.rows.select(CASE).join(own, on=CASE, how="left").join(near, on=CASE, how="left")
