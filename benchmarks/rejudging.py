@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import inspect
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -116,6 +117,16 @@ def _sources() -> list[str]:
         imported = [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
         waiting.extend(module for module in imported if module.startswith("diagnostics."))
     return [seen[name] for name in sorted(seen)]
+
+
+def showing(what: str) -> Progress:
+    """Return what shows progress on a terminal, and nowhere else."""
+
+    def show(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r  {what} {done}/{of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return show
 
 
 class DayMemory:
