@@ -33,9 +33,10 @@ from metriage.definitions import (
     words,
 )
 from metriage.definitions import markdown_table as _table
+from metriage.input_file import NOTHING
 from metriage.labels import FAULTS_ZH, cause_name
 from metriage.profile_reference import profiles_page
-from metriage.registry_file import NOTHING, documented
+from metriage.registry_file import REGISTRY_FORM
 from metriage.settings import Settings
 
 _NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
@@ -265,7 +266,7 @@ def registry_page() -> str:
     lines = [_REGISTRY.format(note=_NOTE, nothing=nothing)]
     rows = [
         [f"`{name}`", vocabulary.METER[name].unit, vocabulary.METER[name].meaning, " ".join(headers), words]
-        for name, headers, words in documented()
+        for name, headers, words in REGISTRY_FORM.documented()
     ]
     lines += _table(["column", "unit", "meaning", "other headers", "words"], rows)
     return "\n".join(lines) + "\n"
