@@ -352,7 +352,7 @@ def _renamed(connection: sqlite3.Connection, kind: FactKind, rows: pl.DataFrame)
     """Return the rows with the meter's id where they were given an alias."""
     for name in (name for name in _ALIASED if name in kind.schema.columns):
         query = (
-            f"SELECT DISTINCT {name}, registry_alias.meter_id FROM {kind.name} "  # noqa: S608 - our names
+            f"SELECT DISTINCT {kind.name}.{name}, registry_alias.meter_id FROM {kind.name} "  # noqa: S608 - our names
             f"JOIN registry_alias ON registry_alias.alias = lower({kind.name}.{name})"
         )
         known = dict(fetched(connection, query))

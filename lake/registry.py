@@ -273,6 +273,18 @@ def version(connection: sqlite3.Connection) -> int:
     return int(rows[0]["version"]) if rows else 0
 
 
+def stamp(connection: sqlite3.Connection, as_of: datetime) -> tuple[int, int]:
+    """Return what is the same for two times of which :func:`frame` says the same.
+
+    Raises
+    ------
+    LakeError
+        The database cannot be read.
+    """
+    rows = _rows(connection, "SELECT count(*) FROM registry WHERE recorded_at <= ?", to_text(as_of))
+    return version(connection), rows[0][0] if rows else 0
+
+
 def changed(connection: sqlite3.Connection, since: int) -> bool:
     """Tell whether the registry changed since :func:`version` said `since`.
 
