@@ -228,7 +228,7 @@ def _reception(keyed: pl.DataFrame, usable: Usable) -> pl.DataFrame:
 
 def _begins_message(keyed: pl.DataFrame, took: Floats) -> Flags:
     """Tell which readings begin a message: a profile brings many at once, other programs bring copies."""
-    begins = took != 0
+    begins: Flags = took != 0
     if "received_at" in keyed.columns:
         received = keyed["received_at"].to_physical().fill_null(0).to_numpy()
         begins[1:] &= (received[1:] != received[:-1]) | (took[1:] < 0)
