@@ -322,6 +322,7 @@ DAY = _columns(
     Column("first_ts", "time", "first measurement of the day"),
     Column("last_ts", "time", "last measurement of the day"),
     Column("usable_readings", "int64", "readings neither disowned by the meter nor in conflict"),
+    Column("messages", "int64", "messages that brought them"),
     Column("sources", "int64", "head-ends or programs that delivered them"),
     Column("source_names", "strings", "who they were, where there was more than one"),
     Column("source_meetings", "int64", "registers of one source soon after one of another"),
@@ -392,10 +393,15 @@ DAY = _columns(
     Column("valve_open_readings", "int64", "readings with the state open"),
     Column("valve_closed_readings", "int64", "readings with the state closed"),
     Column("valve_fault_readings", "int64", "readings with the state fault"),
+    Column("valve_between_readings", "int64", "readings with the state moving or unknown"),
+    Column("valve_commands_missed", "int64", "commands of the day that another followed before they were obeyed"),
     Column("closed_intervals", "int64", "intervals with the valve closed at both ends and a register that moved"),
     Column("closed_flow_m3", "float64", "volume that passed in them", "m³"),
-    Column("valve_travel_median_s", "float64", "median duration of valve movements", "s"),
-    Column("valve_current_max_ma", "float64", "greatest motor current", "mA"),
+    Column("valve_movements", "int64", "valve movements told, one that a later reading repeats counted once"),
+    Column("valve_travel_median_s", "float64", "median duration of these", "s"),
+    Column("valve_current_max_ma", "float64", "greatest motor current of these", "mA"),
+    Column("valve_travel_last_s", "float64", "duration told last", "s"),
+    Column("valve_current_last_ma", "float64", "motor current told last", "mA"),
 )
 
 # The running state at the end of the day, which no bounded window could give.
@@ -411,6 +417,9 @@ DAY_STATE = _columns(
     Column("total_m3", "float64", "consumption since the meter was first seen", "m³"),
     Column("last_flow_ts", "time", "end of the last interval with flow"),
     Column("total_seq_resets", "int64", "times the message counter fell so far"),
+    Column("uplinks", "int64", "messages the meter sent since the row before, lost ones included where it counts them"),
+    Column("total_uplinks", "int64", "messages it sent so far"),
+    Column("total_radio_uplinks", "float64", "the same, each weighted by what its coverage costs", "uplinks"),
     Column("battery_base_days", "int64", "days that make the battery's baseline"),
     Column("battery_base_sum_v", "float64", "sum of their voltages", "V"),
     Column("battery_base_warm_days", "int64", "days of the baseline with a temperature"),
@@ -422,10 +431,21 @@ DAY_STATE = _columns(
     Column("battery_base_step_v", "float64", "finest voltage step seen", "V"),
     Column("battery_expected_v", "float64", "voltage the baseline before this day expects at its temperature", "V"),
     Column("battery_compensated", "bool", "whether that expectation knows the temperature"),
+    Column("battery_base_dev_days", "int64", "days of the baseline that could be compared with their expectation"),
+    Column("battery_base_dev_v", "float64", "sum of their distances from it", "V"),
     Column("load_base_days", "int64", "days that make the baseline of the sag under load"),
     Column("load_base_sag_v", "float64", "mean sag under load on these days", "V"),
+    Column(
+        "load_base_sum_x", "float64", "sum of the cell's resistance in units of that at 20 °C, as cold makes it", "1"
+    ),
+    Column("load_base_sum_xx", "float64", "sum of its squares", "1"),
+    Column("load_base_sum_xv", "float64", "sum of it times the sag", "V"),
+    Column("load_base_max_x", "float64", "greatest of it", "1"),
+    Column("load_expected_sag_v", "float64", "sag the baseline before this day expects at its temperature", "V"),
     Column("coil_base_days", "int64", "days that make the baseline of the sensing amplitude"),
     Column("coil_base_mv", "float64", "mean sensing amplitude on these days", "mV"),
+    Column("valve_moved", "bool", "whether the day told a movement that the row before had not told already"),
+    Column("total_movement_days", "int64", "days with such a movement so far"),
     Column("travel_base_days", "int64", "days that make the baseline of the valve's travel time"),
     Column("travel_base_s", "float64", "mean travel time on these days", "s"),
     Column("current_base_days", "int64", "days that make the baseline of the motor current"),
@@ -436,6 +456,7 @@ DAY_STATE = _columns(
     Column("command_refused", "bool", "whether the meter refused it since"),
     Column("disagree_since_ts", "time", "since when the state contradicts a command that was never obeyed"),
     Column("disagree_readings", "int64", "readings that contradict it since then"),
+    Column("total_commands_missed", "int64", "commands that another followed before they were obeyed, so far"),
 )
 
 # One row a meter and local day.
