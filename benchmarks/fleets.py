@@ -152,7 +152,7 @@ def simulated(simulator: str, meters: int, days: int, seed: int, folder: Path) -
     Parameters
     ----------
     simulator : str
-        One of :data:`SIMULATORS`; ``metriage:NAME`` for a scenario of its own.
+        One of :data:`SIMULATORS`; ``metriage:SCENARIO`` with a name or a TOML file.
     meters, days, seed : int
         Size and seed.
     folder : Path
