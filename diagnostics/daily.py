@@ -128,9 +128,15 @@ def _reception(keyed: pl.DataFrame, usable: pl.DataFrame) -> pl.DataFrame:
         )
     )
     counted = usable.group_by("key").agg(pl.len().cast(pl.Int64).alias("usable_readings"))
-    for part in (counted, _firmware(usable), _counter(usable)):
+    for part in (counted, _disowned(keyed), _firmware(usable), _counter(usable)):
         received = received.join(part, on="key", how="left", maintain_order="left")
-    return received.with_columns(pl.col("usable_readings", "seq_resets").fill_null(0))
+    return received.with_columns(pl.col("usable_readings", "disowned_readings", "seq_resets").fill_null(0))
+
+
+def _disowned(keyed: pl.DataFrame) -> pl.DataFrame:
+    """Return on how many readings the meter itself says that it could not measure."""
+    told = keyed.filter(~pl.col("valid").fill_null(value=True))
+    return told.group_by("key").agg(pl.len().cast(pl.Int64).alias("disowned_readings"))
 
 
 def _firmware(usable: pl.DataFrame) -> pl.DataFrame:

@@ -72,6 +72,9 @@ def _totals(steps: pl.DataFrame) -> pl.DataFrame:
         (10.0 ** -decimals(pl.col("volume_m3")).max()).alias("volume_step_m3"),
         pl.col("flow_limit_m3h").first(),
         pl.col("step_m3").filter(possible).sum().round(6).alias("consumption_m3"),
+        rated.sum().cast(pl.Int64).alias("flow_intervals"),
+        (rated & moved).sum().cast(pl.Int64).alias("active_intervals"),
+        pl.col("step_m3").filter(rated & moved).median().round(6).alias("active_median_m3"),
         pl.col("took_s").filter(possible & (pl.col("step_m3") == 0)).sum().alias("standstill_s"),
         flow.filter(rated).min().alias("least_flow_m3h"),
         flow.filter(rated).max().alias("greatest_flow_m3h"),
@@ -176,6 +179,7 @@ def _with_interleaving(profile: pl.DataFrame, steps: pl.DataFrame, settings: Pro
     values = (
         "worst_drop_m3", "drop_first_ts", "drop_bits", "worst_surge_m3", "surge_first_ts", "backward_m3",
         "worst_backward_m3", "backward_first_ts", "consumption_m3", "standstill_s", "least_flow_m3h",
+        "flow_intervals", "active_intervals", "active_median_m3",
         "greatest_flow_m3h", "flow_last_ts",
     )  # fmt: skip
     return joined.with_columns(
