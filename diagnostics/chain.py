@@ -7,6 +7,7 @@ cut: a chain built day by day equals one built at once, bit for bit.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 from typing import TypeAlias
@@ -15,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from diagnostics.segments import Segments
 from diagnostics.settings import ProfileSettings
 from lake.schemas import DAILY
 from lake.vocabulary import DAY_STATE, VALVE_COMMANDS, VALVE_STATES, Column
@@ -57,78 +59,176 @@ def chain(
     polars.DataFrame
         The rows to append to the table ``daily``, sorted by meter and day.
     """
-    rows = _spliced(known, fresh)
+    rows, anchors = _spliced(known, fresh)
     if rows.is_empty():
         return DAILY.empty()
-    columns = {name: _to_numpy(rows[name], column) for name, column in DAILY.columns.items() if _is_number(column)}
-    columns["refused"] = rows["valve_refusal"].is_not_null().cast(pl.Float64).to_numpy()
-    _scan(columns, rows, settings or ProfileSettings())
-    chained = rows.with_columns(_to_series(name, columns[name], column) for name, column in DAY_STATE.items())
-    return DAILY.conform(
-        chained.filter(~pl.col("anchor")).drop("anchor", "rank").with_columns(pl.lit(as_of).alias("as_of"))
+    order = _Order.of(rows["meter_id"])
+    columns = _Packed(rows, order.rows)
+    before = _anchored(order.meters(rows["meter_id"]), anchors)
+    state = {name: np.full(rows.height, np.nan) for name in DAY_STATE}
+    for begin, end in pairwise(order.bounds):
+        now = columns.part(begin, end)
+        before = {name: values[: end - begin] for name, values in before.items()}
+        after: Columns = {}
+        for part in PARTS:
+            after |= part(now, before, settings or ProfileSettings())
+        for name, values in after.items():
+            state[name][begin:end] = values
+        before = {**after, **{name: now[name] for name in HANDED_ON}}
+    chained = rows.with_columns(
+        *(_to_series(name, order.unpacked(state[name]), column) for name, column in DAY_STATE.items()),
+        pl.lit(as_of).alias("as_of"),
     )
+    return DAILY.conform(chained)
 
 
-def _spliced(known: pl.DataFrame, fresh: pl.DataFrame) -> pl.DataFrame:
-    """Return each touched meter's rows from the one before its first fresh day on, with ``rank`` and ``anchor``."""
-    first = fresh.group_by("meter_id").agg(pl.col("day").min().alias("first_day"))
-    kept = DAILY.conform(known).join(fresh, on=["meter_id", "day"], how="anti").join(first, on="meter_id")
-    before = kept.filter(pl.col("day") < pl.col("first_day")).sort("meter_id", "day")
+def _spliced(known: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return each touched meter's rows from its first fresh day on, by meter and day, and the row before them."""
+    rows = _sorted(DAILY.conform(fresh))
+    if known.is_empty() or rows.is_empty():
+        return rows, DAILY.empty()
+    first = rows.group_by("meter_id").agg(pl.col("day").min().alias("first_day"))
+    others = known.join(first, on="meter_id")
+    before = others.filter(pl.col("day") < pl.col("first_day")).drop("first_day").sort("meter_id", "day")
     anchors = before.unique("meter_id", keep="last", maintain_order=True)
-    later = kept.filter(pl.col("day") > pl.col("first_day"))
-    return (
-        pl.concat(
-            [
-                anchors.drop("first_day").with_columns(anchor=pl.lit(value=True)),
-                DAILY.conform(fresh).with_columns(anchor=pl.lit(value=False)),
-                later.drop("first_day").with_columns(anchor=pl.lit(value=False)),
-            ]
-        )
-        .sort("meter_id", "day")
-        .with_columns(pl.int_range(pl.len()).over("meter_id").alias("rank"))
-    )
+    later = others.filter(pl.col("day") > pl.col("first_day")).drop("first_day")
+    later = later.join(rows, on=["meter_id", "day"], how="anti")
+    if later.height:
+        rows = pl.concat([rows, DAILY.conform(later)]).sort("meter_id", "day")
+    return rows, anchors
 
 
-def _is_number(column: Column) -> bool:
-    return column.dtype in ("float64", "int64", "time", "bool") or column.name in WORDS
+def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return `rows` by meter and day, as they are where they stand so."""
+    meter, day = pl.col("meter_id"), pl.col("day")
+    rises = (meter > meter.shift(1)) | ((meter == meter.shift(1)) & (day > day.shift(1)))
+    return rows if rows.select(rises.all()).item() else rows.sort("meter_id", "day")
+
+
+@dataclass(frozen=True, slots=True)
+class _Order:
+    """The order of the scan: the first rows of all meters, then the second ones …, meters of more rows first.
+
+    So the meters that have one more row are always the first of those before, and no row is looked up.
+
+    Parameters
+    ----------
+    rows : numpy.ndarray, shape (rows,)
+        The row at each place of the order.
+    bounds : numpy.ndarray
+        Where first rows, second rows … begin, and the end.
+    """
+
+    rows: Rows
+    bounds: Rows
+
+    @classmethod
+    def of(cls, meter_id: pl.Series) -> _Order:
+        """Return the order of rows sorted by meter."""
+        runs = Segments.of(meter_id.rle_id().to_numpy())
+        lengths = runs.lengths
+        longest_first = np.argsort(-lengths, kind="stable")
+        begins, lengths = runs.starts[longest_first], lengths[longest_first]
+        there = len(lengths) - np.searchsorted(lengths[::-1], np.arange(lengths[0]), side="right")
+        rows = np.concatenate([begins[:count] + rank for rank, count in enumerate(there)])
+        return cls(rows, np.concatenate([[0], np.cumsum(there)]))
+
+    def meters(self, meter_id: pl.Series) -> pl.Series:
+        """Return the meters in the order of the first rows."""
+        return meter_id.gather(self.rows[: self.bounds[1]])
+
+    def unpacked(self, values: Array) -> Array:
+        """Return values in the order of the scan in that of the rows."""
+        placed = np.empty_like(values)
+        placed[self.rows] = values
+        return placed
+
+
+class _Packed:
+    """Columns of the rows in the order of the scan, as floats, each made when it is first asked for.
+
+    Parameters
+    ----------
+    frame : polars.DataFrame
+        The rows.
+    rows : numpy.ndarray
+        Their order.
+    """
+
+    def __init__(self, frame: pl.DataFrame, rows: Rows) -> None:
+        self._frame = frame
+        self._rows = rows
+        self._made: Columns = {}
+
+    def column(self, name: str) -> Array:
+        """Return a column."""
+        if name not in self._made:
+            self._made[name] = _to_numpy(self._frame[name], DAILY.columns[name])[self._rows]
+        return self._made[name]
+
+    def part(self, begin: int, end: int) -> Now:
+        """Return the columns of some places."""
+        return Now(self, begin, end)
+
+
+class Now:
+    """What :class:`_Packed` holds of the rows of one rank, by name of the column.
+
+    Parameters
+    ----------
+    columns : _Packed
+        All ranks.
+    begin, end : int
+        Places of this rank.
+    """
+
+    def __init__(self, columns: _Packed, begin: int, end: int) -> None:
+        self._columns = columns
+        self._begin = begin
+        self._end = end
+
+    def __getitem__(self, name: str) -> Array:
+        return self._columns.column(name)[self._begin : self._end]
+
+
+def _anchored(meters: pl.Series, anchors: pl.DataFrame) -> Columns:
+    """Return the state before the first row of each meter, NaN for those that have none."""
+    names = (*DAY_STATE, *HANDED_ON)
+    if anchors.is_empty():
+        return {name: np.full(len(meters), np.nan) for name in names}
+    found = meters.to_frame().join(anchors.select("meter_id", *names), on="meter_id", how="left", maintain_order="left")
+    return {name: _to_numpy(found[name], DAILY.columns[name]) for name in names}
 
 
 def _to_numpy(series: pl.Series, column: Column) -> Array:
-    """Return the column as floats, NaN where empty; times are microseconds, exact until the year 2255."""
+    """Return the column as floats, NaN where empty; times are microseconds, exact until the year 2255.
+
+    A column of other words than the closed ones tells by 1 where it says anything.
+    """
+    if series.null_count() == len(series):
+        return np.full(len(series), np.nan)
     if column.name in WORDS:
-        codes = {word: float(code) for code, word in enumerate(WORDS[column.name])}
-        return series.replace_strict(codes, default=None, return_dtype=pl.Float64).fill_null(np.nan).to_numpy().copy()
+        return (
+            series.cast(pl.Enum(WORDS[column.name]), strict=False)
+            .to_physical()
+            .cast(pl.Float64)
+            .to_numpy(writable=True)
+        )
+    if column.dtype == "string":
+        return np.where(series.is_not_null().to_numpy(), 1.0, np.nan)
     physical = series.to_physical() if column.dtype == "time" else series
-    return physical.cast(pl.Float64).fill_null(np.nan).to_numpy().copy()
+    return physical.cast(pl.Float64).to_numpy()
 
 
 def _to_series(name: str, values: Array, column: Column) -> pl.Series:
     numbers = pl.Series(name, values, dtype=pl.Float64, nan_to_null=True)
     if column.name in WORDS:
-        words = dict(enumerate(WORDS[column.name]))
-        return numbers.cast(pl.Int64).replace_strict(words, default=None, return_dtype=pl.String)
+        words = pl.Series(name, WORDS[column.name], dtype=pl.String)
+        return words.gather(numbers.cast(pl.UInt32)).alias(name)
     if column.dtype == "float64":
         return numbers
     whole = numbers.cast(pl.Int64)
     return whole.cast(pl.Boolean) if column.dtype == "bool" else whole.cast(DAILY.polars[name])
-
-
-def _scan(columns: Columns, rows: pl.DataFrame, settings: ProfileSettings) -> None:
-    """Fill the state columns in place, rank by rank."""
-    rank = rows["rank"].to_numpy()
-    anchor = rows["anchor"].to_numpy()
-    order = np.argsort(rank, kind="stable")
-    bounds = np.searchsorted(rank[order], np.arange(int(rank.max()) + 2))
-    for begin, end in pairwise(bounds):
-        at = order[begin:end]
-        at = at[~anchor[at]]
-        if len(at) == 0:
-            continue
-        before = {name: np.where(rank[at] > 0, columns[name][at - 1], np.nan) for name in (*DAY_STATE, *HANDED_ON)}
-        now = {name: columns[name][at] for name in columns if name not in DAY_STATE}
-        for part in PARTS:
-            for name, values in part(now, before, settings).items():
-                columns[name][at] = values
 
 
 def _either(first: Array, second: Array) -> Array:
@@ -143,7 +243,7 @@ def _zero(values: Array) -> Array:
 HANDED_ON = ("last_ts", "last_volume_ts", "last_volume_m3", "seq_last")
 
 
-def _presence(now: Columns, before: Columns, _settings: ProfileSettings) -> Columns:
+def _presence(now: Now, before: Columns, _settings: ProfileSettings) -> Columns:
     fell = now["seq_first"] < before["seq_last"]
     return {
         "days_seen": _zero(before["days_seen"]) + 1,
@@ -153,7 +253,7 @@ def _presence(now: Columns, before: Columns, _settings: ProfileSettings) -> Colu
     }
 
 
-def _register(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+def _register(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     """Hand the last register on, also over days that have none."""
     prior_ts = _either(before["last_volume_ts"], before["prior_volume_ts"])
     prior = np.where(np.isnan(before["last_volume_ts"]), before["prior_volume_m3"], before["last_volume_m3"])
@@ -173,7 +273,7 @@ def _register(now: Columns, before: Columns, settings: ProfileSettings) -> Colum
     }
 
 
-def _battery(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+def _battery(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     """Expect a voltage from the baseline so far; a day on the plateau joins the baseline."""
     sums = {name: _zero(before[name]) for name in before if name.startswith("battery_base_")}
     volts, warmth = now["battery_median_v"], now["battery_temperature_c"]
@@ -230,7 +330,7 @@ def _mean_of_first(days: Array, mean: Array, value: Array, limit: int) -> tuple[
     return after, np.where(after > 0, moved, np.nan)
 
 
-def _baselines(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+def _baselines(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     """Sag, amplitude, travel time and current of the meter's own first days."""
     sag = now["battery_median_v"] - now["battery_load_median_v"]
     values = {
@@ -245,7 +345,7 @@ def _baselines(now: Columns, before: Columns, settings: ProfileSettings) -> Colu
     return state
 
 
-def _draws(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+def _draws(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     r"""Keep what one draw of water counts and how many there are, on the meter's own first days that tell.
 
     Draws that come at random leave an interval without flow with probability :math:`e^{-\lambda}`, so that their
@@ -293,14 +393,14 @@ def draws(volume_m3: Array, active: Array, intervals: Array) -> tuple[Array, Arr
         return np.where(tells, volume_m3 / number, np.nan), np.where(tells, number, np.nan)
 
 
-def _valve(now: Columns, before: Columns, settings: ProfileSettings) -> Columns:
+def _valve(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     """Follow the last command: obeyed once, refused, or contradicted by the state since when and how often."""
     told = ~np.isnan(now["valve_command"])
     same = (now["valve_command"] == before["standing_command"]) & (_zero(now["valve_command_changes"]) == 0)
     new = told & ~same
     command = _either(now["valve_command"], before["standing_command"])
     command_ts = np.where(new, now["valve_command_ts"], before["standing_command_ts"])
-    refused = np.where(new, 0.0, _zero(before["command_refused"])) + _zero(now["refused"])
+    refused = np.where(new, 0.0, _zero(before["command_refused"])) + _zero(now["valve_refusal"])
     stated = ~np.isnan(now["valve_state"])
     agrees = _agrees(command, now["valve_state"])
     opposite = _agrees(CLOSE + OPEN - command, now["valve_state"])
@@ -330,7 +430,7 @@ def _agrees(command: Array, state: Array) -> npt.NDArray[np.bool_]:
     return agrees
 
 
-def _contradicted(now: Columns, command_ts: Array, new: npt.NDArray[np.bool_], settings: ProfileSettings) -> Array:
+def _contradicted(now: Now, command_ts: Array, new: npt.NDArray[np.bool_], settings: ProfileSettings) -> Array:
     """Return when a contradiction that is new on this day began: after the travel time, or with the day."""
     due = command_ts + settings.travel_limit_s / MICROSECOND_S
     return np.minimum(np.where(new, due, np.fmax(due, now["first_ts"])), now["valve_state_ts"])

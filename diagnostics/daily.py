@@ -6,14 +6,19 @@ reading is flagged for, a meter disowns, or lies outside its physical range make
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 
+import numpy as np
 import polars as pl
 
 from diagnostics.local_day import with_local_day
-from diagnostics.register import register_profile
+from diagnostics.ordering import in_order, of_days
+from diagnostics.register import MICROSECONDS, register_profile
+from diagnostics.segments import Segments
 from diagnostics.settings import ProfileSettings
-from diagnostics.sources import sources_profile
+from diagnostics.sources import several_sources, sources_profile
 from diagnostics.valve import valve_profile
 from lake.schemas import DAILY
 from lake.vocabulary import MEASURES
@@ -36,13 +41,16 @@ def day_profile(
     as_of: datetime,
     meters: pl.DataFrame | None = None,
     settings: ProfileSettings | None = None,
+    days: pl.DataFrame | None = None,
 ) -> pl.DataFrame:
     """Return the daily rows of `readings`, their running state still empty.
+
+    Readings that stand sorted by meter and time, as the lake keeps them, are not sorted again.
 
     Parameters
     ----------
     readings : polars.DataFrame
-        Rows of the table ``readings``: *all* readings of each meter and day in it.
+        Rows of the table ``readings``: *all* readings of each meter and day in it. Columns may be missing.
     error_codes : polars.DataFrame
         Rows of the table ``error_codes`` for the same meters and days; may be empty.
     default_zone : str
@@ -52,6 +60,8 @@ def day_profile(
     meters : polars.DataFrame, optional
         Registry: ``meter_id`` and, where known, ``timezone`` and ``caliber_mm``.
     settings : ProfileSettings, optional
+    days : polars.DataFrame, optional
+        ``meter_id`` and ``day``: the only ones to make rows of; readings of others may then be incomplete.
 
     Returns
     -------
@@ -59,94 +69,191 @@ def day_profile(
         Conforms to :data:`lake.schemas.DAILY`, sorted by meter and day.
     """
     settings = settings or ProfileSettings()
-    keyed = _keyed(readings.filter(pl.col("received_at") <= as_of), meters, default_zone)
+    keyed = _keyed(_received(readings, as_of), meters, default_zone, days)
     if keyed.is_empty():
         return DAILY.empty()
     usable = _usable(keyed)
     profile = _reception(keyed, usable)
     parts = [
+        _disowned(keyed),
+        _firmware(usable),
+        _counter(usable),
         _register(usable, meters, settings),
-        _signals(usable, settings),
+        *_signals(usable, settings),
         _battery(usable),
         _valve(usable),
-        sources_profile(keyed, usable, settings),
-        _codes(keyed, error_codes.filter(pl.col("received_at") <= as_of)),
+        sources_profile(keyed, usable.every, settings),
+        _codes(keyed, _received(error_codes, as_of)),
     ]
     for part in parts:
         if part is not None:
-            profile = profile.join(part, on="key", how="left", maintain_order="left")
-    return DAILY.conform(profile.drop("key").with_columns(pl.lit(as_of).alias("as_of")))
+            profile = _beside(profile, part)
+    filled = profile.with_columns(pl.col("usable_readings", "seq_resets").fill_null(0))
+    return DAILY.conform(filled.drop("key").with_columns(pl.lit(as_of).alias("as_of"))).sort("meter_id", "day")
 
 
-def _keyed(readings: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str) -> pl.DataFrame:
-    """Return the readings sorted by meter and time with ``day`` and a running number ``key`` of meter and day."""
-    present = [name for name in NEEDED if name in readings.columns]
-    located = with_local_day(readings.select(present), meters, default_zone)
-    ordered = located.sort("meter_id", "ts", "source", "seq", "received_at", nulls_last=True, maintain_order=True)
-    fresh = (pl.col("meter_id") != pl.col("meter_id").shift(1)) | (pl.col("day") != pl.col("day").shift(1))
-    return ordered.with_columns(fresh.fill_null(value=True).cum_sum().cast(pl.Int64).alias("key"))
+def _received(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return the rows that were received by a time."""
+    latest = rows["received_at"].max()
+    if latest is None or (rows["received_at"].null_count() == 0 and latest <= as_of):  # type: ignore[operator]
+        return rows
+    return rows.filter(pl.col("received_at") <= as_of)
 
 
-def _usable(keyed: pl.DataFrame) -> pl.DataFrame:
+def _beside(profile: pl.DataFrame, part: pl.DataFrame) -> pl.DataFrame:
+    """Return `profile` with the columns of `part`, both sorted by ``key``; days that `part` does not have are empty."""
+    if part.height == profile.height:
+        return profile.hstack(part.drop("key"))
+    return profile.join(part, on="key", how="left", maintain_order="left")
+
+
+def _keyed(
+    readings: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str, days: pl.DataFrame | None
+) -> pl.DataFrame:
+    """Return the readings with ``day`` and a running number ``key`` of meter and day, sorted by key and time."""
+    told = [name for name in NEEDED if name in readings.columns and not _is_silent(readings[name])]
+    located = with_local_day(readings.select(told), meters, default_zone) if told else readings.clear()
+    if "source" in told and not several_sources(located):
+        located = located.with_columns(pl.lit(located["source"].first()).alias("source"))
+    return of_days(in_order(located).drop("received_at", strict=False), days)
+
+
+def _is_silent(values: pl.Series) -> bool:
+    """Tell whether a column says nothing: empty everywhere, or lists without anything in them."""
+    if values.null_count() == len(values):
+        return True
+    return values.dtype == pl.List and not values.list.len().max()
+
+
+@dataclass(frozen=True, slots=True)
+class Usable:
+    """The readings that may make a symptom, with values that may not taken out.
+
+    Parameters
+    ----------
+    every : polars.DataFrame
+        All of them, sorted by ``key`` and ``ts``; columns that nobody sent are not there.
+    seldom : frozenset of str
+        Columns that most of them leave empty, as where a meter tells its status once a day.
+    status : polars.DataFrame
+        The readings that fill any of `seldom`.
+    """
+
+    every: pl.DataFrame
+    seldom: frozenset[str]
+    status: pl.DataFrame
+
+    def has(self, name: str) -> bool:
+        """Tell whether anybody sent this column."""
+        return name in self.every.columns
+
+    def telling(self, names: Sequence[str]) -> pl.DataFrame:
+        """Return the readings that fill any of `names`, with all columns; none where nobody sent them."""
+        sent = [name for name in names if self.has(name)]
+        if not sent:
+            return self.every.clear()
+        rows = self.status if self.seldom.issuperset(sent) else self.every
+        if any(rows[name].null_count() == 0 for name in sent):
+            return rows
+        return rows.filter(pl.any_horizontal(pl.col(sent).is_not_null()))
+
+
+def _usable(keyed: pl.DataFrame) -> Usable:
     """Return the readings that may make a symptom, with values that may not taken out."""
-    contested = pl.col("flags").list.contains("conflict").fill_null(value=False)
-    kept = keyed.filter(pl.col("valid").fill_null(value=True) & ~contested)
-    sentinels = bool(kept.select((pl.col("invalid_fields").list.len() > 0).any()).item())
+    flagged = _any_listed(keyed, "flags")
+    disowned = "valid" in keyed.columns and not keyed["valid"].all()
+    kept = keyed
+    if flagged or disowned:
+        contested = pl.col("flags").list.contains("conflict") if flagged else pl.lit(value=False)
+        valid = pl.col("valid") if disowned else pl.lit(value=True)
+        kept = keyed.filter(valid.fill_null(value=True) & ~contested.fill_null(value=False))
+    sentinels = _any_listed(kept, "invalid_fields")
     cleaned = []
     for name, column in MEASURES.items():
         if name not in kept.columns or kept[name].null_count() == kept.height:
             continue
         good = pl.lit(value=True)
-        if column.low is not None and column.high is not None:
+        if column.low is not None and column.high is not None and not _within(kept[name], column.low, column.high):
             good = pl.col(name).is_between(column.low, column.high)
         if sentinels:
             good = good & ~pl.col("invalid_fields").list.contains(name).fill_null(value=False)
         cleaned.append(pl.when(good).then(pl.col(name)).alias(name))
-    return kept.select(
-        "key", "meter_id", "ts", "source", "seq", "firmware", *cleaned,
-        pl.col("flags").list.contains("ambiguous_time").fill_null(value=False).alias("ambiguous"),
-    )  # fmt: skip
+    ambiguous = pl.col("flags").list.contains("ambiguous_time") if flagged else pl.lit(value=False)
+    others = [name for name in ("key", "meter_id", "ts", "source", "seq", "firmware") if name in kept.columns]
+    every = kept.select(*others, *cleaned, ambiguous.fill_null(value=False).alias("ambiguous"))
+    told = [name for name in every.columns if name in ("seq", "firmware") or name in MEASURES]
+    seldom = [name for name in told if 2 * every[name].null_count() > every.height]
+    status = every.filter(pl.any_horizontal(pl.col(seldom).is_not_null())) if seldom else every.clear()
+    return Usable(every, frozenset(seldom), status)
 
 
-def _reception(keyed: pl.DataFrame, usable: pl.DataFrame) -> pl.DataFrame:
-    """Return what came in: how much, from when to when, by whom."""
-    same = pl.col("key") == pl.col("key").shift(1)
-    took = pl.when(same).then((pl.col("ts") - pl.col("ts").shift(1)).dt.total_microseconds() / 1e6)
-    several = keyed["source"].n_unique() > 1
-    received = (
-        keyed.with_columns(took.alias("took_s"), pl.when(took > 0).then(took).alias("apart_s"))
-        .group_by("key", maintain_order=True)
-        .agg(
-            pl.col("meter_id").first(),
-            pl.col("day").first(),
-            pl.len().cast(pl.Int64).alias("readings"),
-            pl.col("ts").first().alias("first_ts"),
-            pl.col("ts").last().alias("last_ts"),
-            (pl.col("source").n_unique() if several else pl.lit(1)).cast(pl.Int64).alias("sources"),
-            pl.col("apart_s").median().alias("interval_s"),
-            pl.col("took_s").max().alias("longest_gap_s"),
-        )
+def _any_listed(rows: pl.DataFrame, name: str) -> bool:
+    """Tell whether any row of a column of lists holds anything."""
+    return name in rows.columns and not _is_silent(rows[name])
+
+
+def _within(values: pl.Series, low: float, high: float) -> bool:
+    return bool(values.is_between(low, high).all())
+
+
+def _reception(keyed: pl.DataFrame, usable: Usable) -> pl.DataFrame:
+    """Return what came in: how much, from when to when, by how many."""
+    keys = keyed["key"].to_numpy()
+    runs = Segments.of(keys)
+    ts = keyed["ts"].to_physical().to_numpy()
+    took = np.empty(len(ts))
+    np.subtract(ts[1:], ts[:-1], out=took[1:])
+    took /= MICROSECONDS
+    took[runs.starts] = -1.0
+    apart = np.flatnonzero(took > 0)
+    intervals = Segments.of(keys[apart])
+    interval = np.full(len(runs.keys), np.nan)
+    interval[intervals.keys] = intervals.median(took[apart])
+    longest = runs.greatest(took)
+    longest[longest < 0] = np.nan
+    received = keyed.select(pl.col("meter_id", "day", "ts").gather(runs.starts)).rename({"ts": "first_ts"})
+    counted = Segments.of(usable.every["key"].to_numpy())
+    usable_readings = np.zeros(len(runs.keys), dtype=np.int64)
+    usable_readings[counted.keys] = counted.lengths
+    return received.with_columns(
+        pl.Series("key", runs.keys).set_sorted(),
+        pl.Series("readings", runs.lengths),
+        keyed["ts"].gather(runs.ends).alias("last_ts"),
+        _sources(keyed),
+        pl.Series("interval_s", interval, nan_to_null=True),
+        pl.Series("longest_gap_s", longest, nan_to_null=True),
+        pl.Series("usable_readings", usable_readings),
     )
-    counted = usable.group_by("key").agg(pl.len().cast(pl.Int64).alias("usable_readings"))
-    for part in (counted, _disowned(keyed), _firmware(usable), _counter(usable)):
-        received = received.join(part, on="key", how="left", maintain_order="left")
-    return received.with_columns(pl.col("usable_readings", "disowned_readings", "seq_resets").fill_null(0))
 
 
-def _disowned(keyed: pl.DataFrame) -> pl.DataFrame:
-    """Return on how many readings the meter itself says that it could not measure."""
+def _sources(keyed: pl.DataFrame) -> pl.Series | pl.Expr:
+    """Return by how many sources each day came."""
+    if not several_sources(keyed):
+        return pl.lit(1, dtype=pl.Int64).alias("sources")
+    counted = keyed.group_by("key", maintain_order=True).agg(pl.col("source").n_unique().cast(pl.Int64))
+    return counted["source"].alias("sources")
+
+
+def _disowned(keyed: pl.DataFrame) -> pl.DataFrame | None:
+    """Return on how many readings the meter itself says that it could not measure; None where it never does."""
+    if "valid" not in keyed.columns or keyed["valid"].all(ignore_nulls=True):
+        return None
     told = keyed.filter(~pl.col("valid").fill_null(value=True))
-    return told.group_by("key").agg(pl.len().cast(pl.Int64).alias("disowned_readings"))
+    return told.group_by("key", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("disowned_readings"))
 
 
-def _firmware(usable: pl.DataFrame) -> pl.DataFrame:
-    told = usable.filter(pl.col("firmware").is_not_null())
+def _firmware(usable: Usable) -> pl.DataFrame | None:
+    if not usable.has("firmware"):
+        return None
+    told = usable.telling(["firmware"])
     return told.group_by("key", maintain_order=True).agg(pl.col("firmware").last())
 
 
-def _counter(usable: pl.DataFrame) -> pl.DataFrame:
+def _counter(usable: Usable) -> pl.DataFrame:
     """Return where the device's message counter began and ended, and how often it fell."""
-    told = usable.filter(pl.col("seq").is_not_null())
+    if not usable.has("seq"):
+        return pl.DataFrame(schema={"key": pl.Int64, "seq_resets": pl.Int64})
+    told = usable.telling(["seq"])
     fell = (pl.col("key") == pl.col("key").shift(1)) & (pl.col("seq") < pl.col("seq").shift(1))
     return (
         told.with_columns(fell.fill_null(value=False).alias("fell"))
@@ -159,13 +266,17 @@ def _counter(usable: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _register(usable: pl.DataFrame, meters: pl.DataFrame | None, settings: ProfileSettings) -> pl.DataFrame | None:
-    if "volume_m3" not in usable.columns:
+def _register(usable: Usable, meters: pl.DataFrame | None, settings: ProfileSettings) -> pl.DataFrame | None:
+    if not usable.has("volume_m3"):
         return None
-    wanted = ["key", "meter_id", "ts", "volume_m3", *(["valve_state"] if "valve_state" in usable.columns else [])]
-    told = usable.filter(pl.col("volume_m3").is_not_null() & ~pl.col("ambiguous")).select(wanted)
+    calibers_known = meters is not None and "caliber_mm" in meters.columns
+    beside = [
+        name for name, wanted in (("meter_id", calibers_known), ("valve_state", usable.has("valve_state"))) if wanted
+    ]
+    told = usable.every.select("key", "ts", "volume_m3", "ambiguous", *beside)
+    told = told.filter(pl.col("volume_m3").is_not_null() & ~pl.col("ambiguous")).drop("ambiguous")
     limited = _one_a_time(told).with_columns(pl.lit(settings.flow_limit_m3h).alias("flow_limit_m3h"))
-    if meters is not None and "caliber_mm" in meters.columns:
+    if meters is not None and calibers_known:
         calibers = meters.select("meter_id", pl.col("caliber_mm").cast(pl.Float64)).unique("meter_id", keep="first")
         limited = limited.join(calibers, on="meter_id", how="left", maintain_order="left").with_columns(
             pl.coalesce(pl.col("caliber_mm") ** 2 / CALIBER_PER_FLOW, "flow_limit_m3h").alias("flow_limit_m3h")
@@ -190,8 +301,8 @@ def _one_a_time(told: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _signals(usable: pl.DataFrame, settings: ProfileSettings) -> pl.DataFrame | None:
-    """Return the daily figures of signals that need no neighbour."""
+def _signals(usable: Usable, settings: ProfileSettings) -> list[pl.DataFrame]:
+    """Return the daily figures of signals that need no neighbour: of those sent seldom, and of those sent always."""
     flow = pl.col("flow_m3h")
     reverse = pl.col("reverse_volume_m3").drop_nulls()
     figures = {
@@ -214,16 +325,20 @@ def _signals(usable: pl.DataFrame, settings: ProfileSettings) -> pl.DataFrame | 
         "coverage_class": [pl.col("coverage_class").max().cast(pl.Int64).alias("coverage_worst")],
         "coil_signal_mv": [pl.col("coil_signal_mv").median().alias("coil_signal_median_mv")],
     }
-    wanted = [figure for name, some in figures.items() if name in usable.columns for figure in some]
-    return usable.group_by("key", maintain_order=True).agg(wanted) if wanted else None
+    parts = []
+    for rows, names in ((usable.status, usable.seldom), (usable.every, set(usable.every.columns) - usable.seldom)):
+        wanted = [figure for name, some in figures.items() if name in names for figure in some]
+        if wanted:
+            parts.append(rows.group_by("key", maintain_order=True).agg(wanted))
+    return parts
 
 
-def _battery(usable: pl.DataFrame) -> pl.DataFrame | None:
+def _battery(usable: Usable) -> pl.DataFrame | None:
     """Return the voltages of the day and the temperature at which they were measured."""
-    sent = [name for name in ("battery_v", "battery_load_v") if name in usable.columns]
+    sent = [name for name in ("battery_v", "battery_load_v") if usable.has(name)]
     if not sent:
         return None
-    temperatures = [name for name in ("ambient_temperature_c", "water_temperature_c") if name in usable.columns]
+    temperatures = [name for name in ("ambient_temperature_c", "water_temperature_c") if usable.has(name)]
     warmth = pl.coalesce(temperatures) if temperatures else pl.lit(None, dtype=pl.Float64)
     aggregates: list[pl.Expr] = []
     if "battery_v" in sent:
@@ -239,7 +354,7 @@ def _battery(usable: pl.DataFrame) -> pl.DataFrame | None:
             pl.col("battery_load_v").median().alias("battery_load_median_v"),
             pl.col("battery_load_v").min().alias("battery_load_min_v"),
         ]
-    told = usable.filter(pl.any_horizontal(pl.col(sent).is_not_null())).with_columns(warmth.alias("warmth"))
+    told = usable.telling(sent).with_columns(warmth.alias("warmth"))
     temperature = pl.col("warmth").median().alias("battery_temperature_c")
     return told.group_by("key", maintain_order=True).agg(*aggregates, temperature)
 
@@ -250,11 +365,11 @@ def _voltage_step(volts: pl.Expr) -> pl.Expr:
     return pl.when(fits[0]).then(0.1).when(fits[1]).then(0.01).otherwise(0.001)
 
 
-def _valve(usable: pl.DataFrame) -> pl.DataFrame | None:
-    present = [name for name in VALVE if name in usable.columns]
+def _valve(usable: Usable) -> pl.DataFrame | None:
+    present = [name for name in VALVE if usable.has(name)]
     if not present:
         return None
-    told = usable.filter(pl.any_horizontal(pl.col(present).is_not_null()))
+    told = usable.telling(present)
     types = {name: pl.Float64 if name.endswith(("_s", "_ma")) else pl.String for name in VALVE}
     missing = [pl.lit(None, dtype=types[name]).alias(name) for name in VALVE if name not in present]
     return valve_profile(told.select("key", "ts", *present).with_columns(missing))
@@ -264,10 +379,19 @@ def _codes(keyed: pl.DataFrame, error_codes: pl.DataFrame) -> pl.DataFrame | Non
     """Return the codes of each day; those told by a contested reading are left out."""
     if error_codes.is_empty():
         return None
-    contested = keyed.filter(pl.col("flags").list.contains("conflict").fill_null(value=False))
-    told = error_codes.join(contested, on=["meter_id", "ts", "source"], how="anti", nulls_equal=True)
-    days = keyed.select("key", "meter_id", "ts").unique(["meter_id", "ts"], keep="first")
+    near = keyed.filter(pl.col("meter_id").is_in(error_codes["meter_id"].unique().implode()))
+    told = error_codes
+    if _any_listed(near, "flags"):
+        source = pl.col("source") if "source" in near.columns else pl.lit(None, pl.String).alias("source")
+        contested = near.filter(pl.col("flags").list.contains("conflict").fill_null(value=False)).with_columns(source)
+        told = error_codes.join(contested, on=["meter_id", "ts", "source"], how="anti", nulls_equal=True)
+    days = near.select("key", "meter_id", "ts").unique(["meter_id", "ts"], keep="first")
     code = pl.format(
         "{} {} {}", pl.col("family").fill_null("unknown"), pl.col("severity").fill_null(4), pl.col("code").fill_null("")
     )
-    return told.join(days, on=["meter_id", "ts"], how="inner").group_by("key").agg(code.unique().sort().alias("codes"))
+    return (
+        told.join(days, on=["meter_id", "ts"], how="inner")
+        .group_by("key")
+        .agg(code.unique().sort().alias("codes"))
+        .sort("key")
+    )

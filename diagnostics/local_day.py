@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 
+import numpy as np
 import polars as pl
 
 from lake.errors import SettingsError
 from lake.schemas import TIME
 
 Zoned = Callable[[str], pl.Expr]
+
+_DAY_US = 86_400_000_000
 
 
 def with_local_day(frame: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str) -> pl.DataFrame:
@@ -29,9 +33,30 @@ def with_local_day(frame: pl.DataFrame, meters: pl.DataFrame | None, default_zon
     SettingsError
         A zone is not known.
     """
-    return _by_zone(
-        frame, meters, default_zone, lambda zone: pl.col("ts").dt.convert_time_zone(zone).dt.date(), ["day"]
-    )
+    times = frame["ts"]
+    return _by_zone(frame, meters, default_zone, lambda zone: pl.lit(_days(times, zone)), ["day"])
+
+
+def _days(times: pl.Series, zone: str) -> pl.Series:
+    """Return the local day of each time: by the beginnings of the days between the first and the last of them."""
+    if times.is_empty() or times.null_count():
+        return times.dt.convert_time_zone(zone).dt.date()
+    ends = pl.Series([times.min(), times.max()], dtype=TIME).dt.convert_time_zone(zone).dt.date()
+    days = pl.date_range(ends[0], ends[1] + timedelta(days=1), eager=True)
+    begins = pl.select(_midnight(pl.lit(days), zone)).to_series().to_physical()
+    offset = begins - begins[0] - pl.int_range(len(begins), eager=True) * _DAY_US
+    if begins.null_count() or offset.abs().max() >= _DAY_US / 2:  # a zone that left a day out
+        return times.dt.convert_time_zone(zone).dt.date()
+    since = times.to_physical() - begins[0]
+    number = since // _DAY_US
+    if (offset != 0).any():  # a day of 23 or 25 h: those behind it begin an hour earlier or later
+        moments, starts = times.to_physical().to_numpy(), begins.to_numpy()
+        numbers = np.minimum(number.to_numpy(), len(starts) - 2)
+        numbers = numbers - (moments < starts[numbers])
+        number = pl.Series(numbers + (moments >= starts[numbers + 1]))
+    first: int = days.to_physical()[0]
+    day: pl.Series = (number.cast(pl.Int32) + first).cast(pl.Date)
+    return day
 
 
 def touched_days(readings: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str) -> pl.DataFrame:
@@ -74,7 +99,11 @@ def _by_zone(
     """Add one column whose expression depends on the meter's zone."""
     (name,) = names
     try:
-        if meters is None or "timezone" not in meters.columns:
+        if (
+            meters is None
+            or "timezone" not in meters.columns
+            or (meters["timezone"].drop_nulls() == default_zone).all()
+        ):
             return frame.with_columns(value(default_zone).alias(name))
         zones = meters.select("meter_id", pl.col("timezone").alias("_zone")).unique("meter_id", keep="first")
         zoned = frame.join(zones, on="meter_id", how="left", maintain_order="left").with_columns(

@@ -8,6 +8,14 @@ from diagnostics.register import HOUR_S, decimals
 from diagnostics.settings import ProfileSettings
 
 
+def several_sources(readings: pl.DataFrame) -> bool:
+    """Tell whether `readings` came by more than one source; one that is not told is one of its own."""
+    if "source" not in readings.columns:
+        return False
+    source = readings["source"]
+    return source.null_count() > 0 or bool((source != source.first()).any())
+
+
 def sources_profile(keyed: pl.DataFrame, usable: pl.DataFrame, settings: ProfileSettings) -> pl.DataFrame | None:
     """Return one row for each day of a meter that came by more than one source, None where there is none.
 
@@ -24,7 +32,7 @@ def sources_profile(keyed: pl.DataFrame, usable: pl.DataFrame, settings: Profile
     polars.DataFrame
         ``key`` and the columns of :data:`lake.vocabulary.DAY` that begin with ``source_``.
     """
-    if keyed["source"].n_unique() < 2:
+    if not several_sources(keyed):
         return None
     days = (
         keyed.group_by("key", maintain_order=True)
@@ -72,8 +80,10 @@ def _registers(told: pl.DataFrame, settings: ProfileSettings) -> pl.DataFrame | 
     )
 
 
-def _firmwares(told: pl.DataFrame) -> pl.DataFrame:
+def _firmwares(told: pl.DataFrame) -> pl.DataFrame | None:
     """Return each source's last firmware where they are not the same."""
+    if "firmware" not in told.columns:
+        return None
     last = (
         told.filter(pl.col("firmware").is_not_null())
         .group_by("key", "source", maintain_order=True)
@@ -88,7 +98,7 @@ def _firmwares(told: pl.DataFrame) -> pl.DataFrame:
 
 def _clocks(told: pl.DataFrame) -> pl.DataFrame | None:
     """Return how far apart sources put one message: the same counter of the device with the same register."""
-    if "volume_m3" not in told.columns:
+    if not {"volume_m3", "seq"}.issubset(told.columns):
         return None
     messages = (
         told.filter(pl.col("seq").is_not_null() & pl.col("volume_m3").is_not_null())

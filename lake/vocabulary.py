@@ -344,7 +344,6 @@ DAY = _columns(
     Column("consumption_m3", "float64", "sum of possible increments within the day", "m³"),
     Column("flow_intervals", "int64", "intervals between registers that tell of flow or none"),
     Column("active_intervals", "int64", "of these, intervals in which the register moved"),
-    Column("active_median_m3", "float64", "median increment of these", "m³"),
     Column("standstill_s", "float64", "time between registers that did not move", "s"),
     Column("least_flow_m3h", "float64", "smallest flow between two registers", "m³/h"),
     Column("greatest_flow_m3h", "float64", "greatest possible flow between two registers", "m³/h"),

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from diagnostics.local_day import day_bounds, touched_days, with_local_day
 from lake.errors import SettingsError
@@ -40,3 +42,20 @@ def test_unknown_zone_is_a_settings_error() -> None:
     """A zone that nobody knows is named, not passed over."""
     with pytest.raises(SettingsError, match="Mars/Olympus"):
         with_local_day(readings({"volume_m3": [1.0]}), None, "Mars/Olympus")
+
+
+ZONES = ("UTC", "Asia/Shanghai", "Europe/Madrid", "America/Sao_Paulo", "Pacific/Apia", "Australia/Lord_Howe")
+
+
+@given(
+    zone=st.sampled_from(ZONES),
+    start=st.sampled_from([datetime(2011, 12, 27, tzinfo=UTC), datetime(2018, 10, 1, tzinfo=UTC)]),
+    hours=st.lists(st.integers(0, 24 * 200), min_size=1, max_size=30),
+)
+def test_local_day_is_the_date_on_the_wall(zone: str, start: datetime, hours: list[int]) -> None:
+    """Over changes of the clock, and where a zone left a day out."""
+    seen = readings({"ts": [start + timedelta(hours=hour, minutes=-1) for hour in hours]})
+
+    found = with_local_day(seen, None, zone)["day"]
+
+    assert seen["ts"].dt.convert_time_zone(zone).dt.date().to_list() == found.to_list()

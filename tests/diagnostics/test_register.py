@@ -3,10 +3,14 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from diagnostics.register import register_bits
+from diagnostics.register import decimals, most_decimals, register_bits
+from diagnostics.segments import Segments
 from tests.diagnostics.frames import START, chained, readings
 
 
@@ -96,3 +100,24 @@ def test_register_bits_allows_what_flowed_meanwhile() -> None:
     bits = counts.select(register_bits(pl.col("counts")))["bits"].to_list()
 
     assert bits == [12288, 12288, 3072, 4096, None, None]
+
+
+REGISTERS = st.one_of(
+    st.integers(0, 10**8).map(float),
+    *(
+        st.integers(0, 10**8 * 10**places).map(lambda count, places=places: count / 10**places)
+        for places in range(1, 7)
+    ),
+    st.floats(0, 1e8),
+)
+
+
+@given(runs=st.lists(st.lists(REGISTERS, min_size=1, max_size=4), min_size=1, max_size=6))
+def test_most_decimals_are_those_of_the_finest_value(runs: list[list[float]]) -> None:
+    """However many a run's registers have, up to the largest register."""
+    keys = np.repeat(np.arange(len(runs)), [len(run) for run in runs])
+    values = pl.DataFrame({"value": [value for run in runs for value in run]})
+    each = values.select(decimals(pl.col("value"))).to_series().to_numpy()
+    segments = Segments.of(keys)
+
+    assert segments.greatest(each).tolist() == most_decimals(values["value"].to_numpy(), segments).tolist()
