@@ -10,7 +10,7 @@ import sys
 from importlib import import_module
 
 NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line", "judge_rules")
-TOOLS = ("judge_rules",)  # with options of their own
+TOOLS = ("judge_rules", "judge_alicante")  # with options of their own
 
 
 def main() -> None:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -21,7 +20,7 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.fleets import ALL_SIGNALS, MISSING, MISSING_FILES, SIMULATORS, Fleet, meters_of, simulated, site_of
-from benchmarks.rejudging import Progress, days_of, ends_of, findings_over, kept_daily_rows
+from benchmarks.rejudging import days_of, ends_of, findings_over, kept_daily_rows, showing
 from data import samples
 from models.judging import ALL, Scores, judge, pooled
 
@@ -80,20 +79,12 @@ def judged(fleet: Fleet, missing: str | None, folder: Path, settings: str = "", 
     site = site_of(fleet, missing, folder, settings)
     days = days_of(site)
     times = ends_of(days[every - 1 :: every], site.settings.site.timezone)
-    rows = kept_daily_rows(site, times, folder / "days.parquet", _progress(f"{fleet.folder.name}: daily rows"))
+    rows = kept_daily_rows(site, times, folder / "days.parquet", showing(f"{fleet.folder.name}: daily rows"))
     made = time.perf_counter()
-    findings = findings_over(site, rows, times, _progress(f"{fleet.folder.name}: diagnoses"))
+    findings = findings_over(site, rows, times, showing(f"{fleet.folder.name}: diagnoses"))
     scores = judge(fleet.truth(), findings, days[0], days[-1], meters_of(fleet, site))
     done = time.perf_counter()
     return Judged(fleet.folder.name, missing or ALL_SIGNALS, scores, made - began, done - made, len(times))
-
-
-def _progress(what: str) -> Progress:
-    def show(done: int, of: int) -> None:
-        if sys.stderr.isatty():
-            print(f"\r  {what} {done}/{of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
-
-    return show
 
 
 def lines(results: Sequence[Judged]) -> Iterator[str]:

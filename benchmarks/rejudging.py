@@ -10,6 +10,7 @@ import ast
 import hashlib
 import importlib.util
 import inspect
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -23,6 +24,7 @@ from lake.schemas import DAILY, FINDINGS, READINGS
 from lake.tables import Lake
 from metriage.diagnosing import DiagnosisLine
 from metriage.site import Site
+from metriage.site_facts import SiteFacts
 
 Progress = Callable[[int, int], None]
 
@@ -61,7 +63,7 @@ def daily_rows(site: Site, times: Sequence[datetime], progress: Progress) -> pl.
     """
     with tempfile.TemporaryDirectory(prefix="metriage-judge-") as folder:
         scratch = Lake(Path(folder))
-        line = DiagnosisLine(site.lake, scratch, site.settings, "backtest")
+        line = DiagnosisLine(site.lake, scratch, site.settings, "backtest", facts=_facts(site))
         for number, as_of in enumerate(times, start=1):
             line.profile(as_of)
             progress(number, len(times))
@@ -97,8 +99,13 @@ def _digest(site: Site, times: Sequence[datetime]) -> str:
         repr(site.settings.site.timezone),
         repr(DAILY.columns),
         repr(list(times)),
+        _facts(site).as_of(times[-1]).meters.select("meter_id", "timezone", "caliber_mm", "recorded_at").write_csv(),
     ]
     return hashlib.sha256("\0".join(known).encode()).hexdigest()[:12]
+
+
+def _facts(site: Site) -> SiteFacts:
+    return SiteFacts(site.database, site.settings.site.timezone)
 
 
 def _sources() -> list[str]:
@@ -116,6 +123,16 @@ def _sources() -> list[str]:
         imported = [str(node.module) for node in nodes if isinstance(node, ast.ImportFrom)]
         waiting.extend(module for module in imported if module.startswith("diagnostics."))
     return [seen[name] for name in sorted(seen)]
+
+
+def showing(what: str) -> Progress:
+    """Return what shows progress on a terminal, and nowhere else."""
+
+    def show(done: int, of: int) -> None:
+        if sys.stderr.isatty():
+            print(f"\r  {what} {done}/{of}", end="\n" if done == of else "", file=sys.stderr, flush=True)
+
+    return show
 
 
 class DayMemory:
@@ -160,7 +177,7 @@ def findings_over(site: Site, rows: pl.DataFrame, times: Sequence[datetime], pro
         Told how many of them are done, of how many.
     """
     memory = DayMemory(rows)
-    line = DiagnosisLine(site.lake, site.lake, site.settings, "backtest")
+    line = DiagnosisLine(site.lake, site.lake, site.settings, "backtest", facts=_facts(site))
     found = [FINDINGS.empty()]
     last = None
     for number, as_of in enumerate(times, start=1):

@@ -7,14 +7,7 @@ from dataclasses import dataclass, field
 
 import polars as pl
 
-from lake.schemas import TIME, TableSchema
-from lake.vocabulary import INSPECTION, METER, REPORT, WEATHER, WORK
-
-METERS = TableSchema("registry", METER, time="recorded_at")
-WEATHERS = TableSchema("weather", WEATHER, time="date")
-WORKS = TableSchema("works", WORK, time="from")
-INSPECTIONS = TableSchema("inspections", INSPECTION, time="inspected_at")
-REPORTS = TableSchema("reports", REPORT, time="reported_at")
+from lake.schemas import INSPECTIONS, METERS, REPORTS, TIME, WEATHERS, WORKS, TableSchema
 
 # Times in which we did not receive, one row for each meter that may be concerned.
 RECEPTION = pl.Schema({"meter_id": pl.String(), "received_at": TIME, "since": TIME, "until": TIME, "kind": pl.String()})

@@ -16,10 +16,11 @@ import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from datetime import date, datetime
 from itertools import groupby
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from lake.errors import LakeError, RowError
-from lake.meter import Meter, check_meter
+from lake.meter import Meter, meter_problems
+from lake.rows import Outcome, Refused
 from lake.site_database import from_text, migrate, to_text, transaction
 from lake.vocabulary import METER
 
@@ -32,6 +33,7 @@ _NO_TIME = ""  # of a fact without time; sorts before every time
 _ANY_TIME = "~"  # sorts after every time
 _KEY = ("meter_id", "recorded_at")
 _SAID = tuple(name for name in METER if name not in _KEY)  # columns that a row may say something of
+_SPOKEN_OF = frozenset(_SAID)
 
 # Released: what it says may not change with the vocabulary, new columns are a step of their own.
 _FIRST = """
@@ -86,30 +88,6 @@ INSERT INTO registry_version VALUES (1, 0);
 STEPS = (_FIRST,)
 
 
-class Refused(NamedTuple):
-    """A row that was not taken.
-
-    Parameters
-    ----------
-    place : int
-        Its place among the rows given, from 0.
-    error : RowError
-        Why.
-    """
-
-    place: int
-    error: RowError
-
-
-class Outcome(NamedTuple):
-    """What became of rows: how many meters were new, how many rows changed or repeated what was known."""
-
-    new: int
-    changed: int
-    unchanged: int
-    refused: tuple[Refused, ...]
-
-
 def prepare(connection: sqlite3.Connection) -> None:
     """Bring the registry's tables to the newest version.
 
@@ -123,7 +101,13 @@ def prepare(connection: sqlite3.Connection) -> None:
     migrate(connection, COMPONENT, STEPS)
 
 
-def upsert(connection: sqlite3.Connection, rows: Sequence[Meter], columns: Collection[str] | None = None) -> Outcome:
+def upsert(
+    connection: sqlite3.Connection,
+    rows: Sequence[Meter],
+    columns: Collection[str] | None = None,
+    *,
+    told: Sequence[Collection[str]] | None = None,
+) -> Outcome:
     """Take rows into the registry, all that are in order, in the caller's transaction.
 
     A row whose alias still belongs to a meter of a later row waits for that one.
@@ -136,26 +120,30 @@ def upsert(connection: sqlite3.Connection, rows: Sequence[Meter], columns: Colle
         One a meter and ``recorded_at``.
     columns : collection of str, optional
         Columns that the rows say something of; the others are left as they are. Default: all.
+    told : sequence of collection of str, optional
+        The same for each row, where it is not the same for all.
 
     Returns
     -------
     Outcome
         Counts and refused rows.
     """
-    said = frozenset(_SAID if columns is None else set(columns) & set(_SAID))
+    every = frozenset(_SAID if columns is None else set(columns) & set(_SAID))
     counts = {"new": 0, "changed": 0, "unchanged": 0}
-    waiting: list[tuple[int, Meter]] = list(enumerate(rows))
-    refused: dict[int, RowError] = {}
+    refused: dict[int, list[RowError]] = {}
+    waiting: list[tuple[int, Meter, frozenset[str]]] = []
+    for place, meter in enumerate(rows):
+        said = every if told is None else frozenset(told[place]) & _SPOKEN_OF
+        if problems := list(meter_problems(meter)):
+            refused[place] = [*problems, *_name_problems(connection, meter, said)]
+        else:
+            waiting.append((place, meter, said))
     while waiting:
         again = []
-        for place, meter in waiting:
-            try:
-                check_meter(meter)
-                _check_names(connection, meter, said)
-            except RowError as error:
-                refused[place] = error
-                if error.column in {"aliases", "meter_id"}:
-                    again.append((place, meter))
+        for place, meter, said in waiting:
+            if problems := list(_name_problems(connection, meter, said)):
+                refused[place] = problems
+                again.append((place, meter, said))
                 continue
             refused.pop(place, None)
             counts[_put(connection, meter, said)] += 1
@@ -164,10 +152,18 @@ def upsert(connection: sqlite3.Connection, rows: Sequence[Meter], columns: Colle
         waiting = again[::-1]  # rows that hand an alias on from the last to the first need no more than this
     if counts["new"] or counts["changed"]:
         connection.execute("UPDATE registry_version SET version = version + 1")
-    return Outcome(**counts, refused=tuple(Refused(place, refused[place]) for place in sorted(refused)))
+    return Outcome(
+        **counts, refused=tuple(Refused(place, each) for place in sorted(refused) for each in refused[place])
+    )
 
 
-def store(connection: sqlite3.Connection, rows: Sequence[Meter], columns: Collection[str] | None = None) -> Outcome:
+def store(
+    connection: sqlite3.Connection,
+    rows: Sequence[Meter],
+    columns: Collection[str] | None = None,
+    *,
+    told: Sequence[Collection[str]] | None = None,
+) -> Outcome:
     """Prepare the tables and :func:`upsert` in a transaction of its own.
 
     Raises
@@ -179,7 +175,7 @@ def store(connection: sqlite3.Connection, rows: Sequence[Meter], columns: Collec
     """
     prepare(connection)
     with transaction(connection):
-        return upsert(connection, rows, columns)
+        return upsert(connection, rows, columns, told=told)
 
 
 def meters(connection: sqlite3.Connection, as_of: datetime | None = None) -> Iterator[Meter]:
@@ -226,12 +222,21 @@ def frame(connection: sqlite3.Connection, as_of: datetime | None = None) -> pl.D
     """
     import polars as pl  # noqa: PLC0415 - who only asks for aliases need not wait for it
 
-    from lake.schemas import TableSchema  # noqa: PLC0415
+    from lake.schemas import METERS  # noqa: PLC0415
+    from lake.stored_frame import fetched, stored_frame  # noqa: PLC0415
 
-    schema = TableSchema(COMPONENT, METER, time="recorded_at").polars
-    known = list(meters(connection, as_of))
-    columns = {name: [getattr(meter, name) for meter in known] for name in schema}
-    return pl.DataFrame(columns | {"aliases": [list(meter.aliases) for meter in known]}, schema=schema)
+    until = _ANY_TIME if as_of is None else to_text(as_of)
+    query = (
+        f"SELECT said, {', '.join(METER)} FROM registry "  # noqa: S608 - our names
+        "WHERE recorded_at <= ? ORDER BY meter_id, recorded_at"
+    )
+    rows = stored_frame(fetched(connection, query, until), METERS, "said")
+    repeated = pl.col("meter_id").is_duplicated()
+    told = pl.col("said").str.split(" ")
+    newest = [pl.col(name).filter(told.list.contains(name)).last() for name in _SAID]
+    folded = rows.filter(repeated).group_by("meter_id").agg(*newest, pl.col("recorded_at").last())
+    every = pl.concat([rows.filter(~repeated).select(list(METER)), folded.select(list(METER))])
+    return every.with_columns(pl.col("aliases").fill_null([])).sort("meter_id")
 
 
 def aliases(connection: sqlite3.Connection) -> dict[str, str]:
@@ -245,6 +250,17 @@ def aliases(connection: sqlite3.Connection) -> dict[str, str]:
     return {row["alias"]: row["meter_id"] for row in _rows(connection, "SELECT alias, meter_id FROM registry_alias")}
 
 
+def ids(connection: sqlite3.Connection) -> frozenset[str]:
+    """Return the id of every meter.
+
+    Raises
+    ------
+    LakeError
+        The database cannot be read.
+    """
+    return frozenset(row["meter_id"] for row in _rows(connection, "SELECT DISTINCT meter_id FROM registry"))
+
+
 def version(connection: sqlite3.Connection) -> int:
     """Return a number that grows with every change of the registry, 0 where there is none yet.
 
@@ -255,6 +271,18 @@ def version(connection: sqlite3.Connection) -> int:
     """
     rows = _rows(connection, "SELECT version FROM registry_version")
     return int(rows[0]["version"]) if rows else 0
+
+
+def stamp(connection: sqlite3.Connection, as_of: datetime) -> tuple[int, int]:
+    """Return what is the same for two times of which :func:`frame` says the same.
+
+    Raises
+    ------
+    LakeError
+        The database cannot be read.
+    """
+    rows = _rows(connection, "SELECT count(*) FROM registry WHERE recorded_at <= ?", to_text(as_of))
+    return version(connection), rows[0][0] if rows else 0
 
 
 def changed(connection: sqlite3.Connection, since: int) -> bool:
@@ -278,13 +306,13 @@ def _rows(connection: sqlite3.Connection, query: str, *parameters: str) -> list[
         raise LakeError(f"the registry cannot be read: {error}") from error
 
 
-def _check_names(connection: sqlite3.Connection, meter: Meter, said: Collection[str]) -> None:
-    """Check that the meter's id is nobody's alias, and its aliases nobody's id or alias."""
+def _name_problems(connection: sqlite3.Connection, meter: Meter, said: Collection[str]) -> Iterator[RowError]:
+    """Yield whose alias the meter's id is, and whose id or alias its aliases are."""
     own = meter.meter_id
     query = "SELECT meter_id FROM registry_alias WHERE alias = ? AND meter_id <> ?"
     found = connection.execute(query, (own.lower(), own)).fetchone()
     if found is not None:
-        raise RowError("meter_id", f"{own!r} is an alias of meter {found[0]!r}; an alias may not be another meter's id")
+        yield RowError("meter_id", f"{own!r} is an alias of meter {found[0]!r}; an alias may not be another meter's id")
     for alias in meter.aliases if "aliases" in said else ():
         for query, what in (
             ("SELECT meter_id FROM registry_alias WHERE alias = ? AND meter_id <> ?", "already names meter {!r}"),
@@ -292,7 +320,7 @@ def _check_names(connection: sqlite3.Connection, meter: Meter, said: Collection[
         ):
             found = connection.execute(query, (alias.lower(), own)).fetchone()
             if found is not None:
-                raise RowError("aliases", f"{alias!r} {what.format(found[0])}; an alias may name one meter only")
+                yield RowError("aliases", f"{alias!r} {what.format(found[0])}; an alias may name one meter only")
 
 
 def _put(connection: sqlite3.Connection, meter: Meter, said: frozenset[str]) -> str:
@@ -310,7 +338,7 @@ def _put(connection: sqlite3.Connection, meter: Meter, said: frozenset[str]) -> 
         f"INSERT OR REPLACE INTO registry ({names}) VALUES ({', '.join('?' * len(after))})",  # noqa: S608 - our names
         tuple(after.values()),
     )
-    if "aliases" in said:
+    if "aliases" in said and (rows or meter.aliases):
         _put_aliases(connection, meter.meter_id)
     return "changed" if rows else "new"
 

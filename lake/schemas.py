@@ -84,6 +84,13 @@ FINDINGS = TableSchema("findings", vocabulary.FINDING, time="as_of")
 QUARANTINE = TableSchema("quarantine", vocabulary.QUARANTINE, time="received_at")
 GAPS = TableSchema("gaps", vocabulary.GAP, time="until")
 
+# What the site database holds beside the lake.
+METERS = TableSchema("registry", vocabulary.METER, time="recorded_at")
+INSPECTIONS = TableSchema("inspections", vocabulary.INSPECTION, time="inspected_at")
+REPORTS = TableSchema("reports", vocabulary.REPORT, time="reported_at")
+WEATHERS = TableSchema("weather", vocabulary.WEATHER, time="date")
+WORKS = TableSchema("works", vocabulary.WORK, time="from")
+
 TABLES: Mapping[str, TableSchema] = {
     schema.name: schema for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, QUARANTINE, GAPS)
 }

@@ -278,6 +278,7 @@ INSPECTION = _columns(
     Column("action", "string", "none, repaired, exchanged, returned"),
     Column("new_meter_id", "string", "the meter that took its place"),
     Column("note", "string", "anything else"),
+    Column("recorded_at", "time", "since when the row is known; empty: since the inspection"),
 )
 
 # What a customer told.
@@ -287,6 +288,7 @@ REPORT = _columns(
     Column("symptom", "string", "in the customer's or the desk's words"),
     Column("urgent", "bool", "whether the customer cannot wait"),
     Column("note", "string", "anything else"),
+    Column("recorded_at", "time", "since when the row is known; empty: since the report"),
 )
 
 # The weather of a region's day, measured or forecast.
@@ -298,6 +300,7 @@ WEATHER = _columns(
     Column("max_c", "float64", "highest air temperature", "°C", -90, 60),
     Column("precipitation_mm", "float64", "rain and melted snow", "mm", 0, 2000),
     Column("forecast", "bool", "whether it was a forecast when it came"),
+    Column("recorded_at", "time", "when it came; empty: as soon as a day is over, a forecast ten days before"),
 )
 
 # Works or an outage that the utility announced; an empty site means the whole region.
@@ -307,6 +310,7 @@ WORK = _columns(
     Column("from", "time", "begin"),
     Column("until", "time", "end; empty: not known yet"),
     Column("kind", "string", "what: outage, pipe works, flushing, radio maintenance …"),
+    Column("recorded_at", "time", "when it was announced; empty: a fact without time"),
 )
 
 # What one local day of one meter showed; computed from that day's readings alone.

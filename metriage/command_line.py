@@ -14,6 +14,7 @@ from ingest.decoders import shapes
 from ingest.log_format import configure_logging
 from lake.errors import SettingsError, SpoolError, UsageError
 from metriage import __version__, labels
+from metriage.input_commands import input_group
 from metriage.labels import printable, word
 from metriage.options import (
     INCOMPLETE,
@@ -42,6 +43,8 @@ app = typer.Typer(
 )
 
 app.add_typer(registry, name="registry")
+for kind in ("inspections", "reports", "weather", "works"):
+    app.add_typer(input_group(kind), name=kind)
 app.add_typer(profiles, name="profile")
 app.add_typer(tickets, name="tickets")
 

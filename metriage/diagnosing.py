@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
@@ -27,6 +27,7 @@ from lake.schemas import DAILY, ERROR_CODES, FINDINGS, GAPS, READINGS
 from lake.tables import Lake, Position
 from metriage.settings import Settings
 from metriage.site import Site
+from metriage.site_facts import SiteFacts
 
 Mode = Literal["live", "backtest"]
 
@@ -79,11 +80,22 @@ class DiagnosisLine:
         Written into every finding.
     told : Lake, optional
         Where the findings of earlier diagnoses are; `work` when left out.
+    facts : SiteFacts, optional
+        What the site knows beside its readings; nothing when left out.
     """
 
-    def __init__(self, source: Lake, work: Lake, settings: Settings, mode: Mode, told: Lake | None = None) -> None:
+    def __init__(
+        self,
+        source: Lake,
+        work: Lake,
+        settings: Settings,
+        mode: Mode,
+        told: Lake | None = None,
+        facts: SiteFacts | None = None,
+    ) -> None:
         self._source = source
         self._work = work
+        self._facts = facts
         self._told = told or work
         self._settings = settings
         self._mode = mode
@@ -129,7 +141,7 @@ class DiagnosisLine:
             One that :meth:`can_step` allows (UTC).
         """
         versions = [Position(application, max(0, self._source.version(table))) for table, application in _SEEN_VERSIONS]
-        rows = self._profile_changes(self.seen_until, as_of)
+        rows = self._profile_changes(self.seen_until, as_of, self._known(as_of).meters)
         self._work.append(DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), *versions])
         return rows.height
 
@@ -168,17 +180,20 @@ class DiagnosisLine:
             settings=self._settings.rules,
             language=self._settings.site.language,
             previous=previous,
-            facts=Facts(gaps=self._reception(as_of)),
+            facts=replace(self._known(as_of), gaps=self._reception(as_of)),
         )
         return Diagnosis(name, as_of, days, findings)
 
-    def _profile_changes(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
+    def _known(self, as_of: datetime) -> Facts:
+        return Facts() if self._facts is None else self._facts.as_of(as_of)
+
+    def _profile_changes(self, before: datetime | None, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
         """Return the daily rows that what was received since the last step makes or changes."""
         arrived = self._arrived(before, as_of)
         if arrived.is_empty():
             return DAILY.empty()
-        days = touched_days(arrived, None, self._zone)
-        parts = [self._profile(part, as_of) for part in _slices(days, arrived.height)]
+        days = touched_days(arrived, registry, self._zone)
+        parts = [self._profile(part, as_of, registry) for part in _slices(days, arrived.height)]
         return pl.concat(parts)
 
     def _arrived(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
@@ -201,26 +216,27 @@ class DiagnosisLine:
                 parts.append(rows.filter(pl.col("received_at") <= before).select(columns))
         return pl.concat(parts).collect()
 
-    def _profile(self, days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
-        bounds = day_bounds(days, None, self._zone)
+    def _profile(self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
+        bounds = day_bounds(days, registry, self._zone)
         start, end = bounds["starts_at"].min(), bounds["ends_at"].max()
         meters = days["meter_id"].unique().to_list()
         readings = self._source.read(READINGS, start=start, end=end, meters=meters, received_by=as_of)  # type: ignore[arg-type]
         codes = self._source.read(ERROR_CODES, start=start, end=end, meters=meters, received_by=as_of)  # type: ignore[arg-type]
         fresh = day_profile(
-            self._of_days(readings, days),
-            self._of_days(codes, days),
+            self._of_days(readings, days, registry),
+            self._of_days(codes, days, registry),
             default_zone=self._zone,
             as_of=as_of,
+            meters=registry,
             settings=self._settings.profile,
         )
         known = self._known_days(days, meters)
         return chain(known, fresh, as_of=as_of, settings=self._settings.profile)
 
-    def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame) -> pl.DataFrame:
+    def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame, registry: pl.DataFrame) -> pl.DataFrame:
         if rows.is_empty():
             return rows
-        located = with_local_day(rows, None, self._zone)
+        located = with_local_day(rows, registry, self._zone)
         return located.join(days, on=["meter_id", "day"], how="semi", maintain_order="left").drop("day")
 
     def _known_days(self, days: pl.DataFrame, meters: list[str]) -> pl.DataFrame:
@@ -295,11 +311,12 @@ def diagnose_site(site: Site, as_of: datetime) -> Diagnosis:
     apart, from all readings received by then.
     """
     lake = site.lake
-    line = DiagnosisLine(lake, lake, site.settings, "live")
+    facts = SiteFacts(site.database, site.settings.site.timezone)
+    line = DiagnosisLine(lake, lake, site.settings, "live", facts=facts)
     if line.can_step(as_of):
         return line.step(as_of)
     with tempfile.TemporaryDirectory(prefix="metriage-") as folder:
-        apart = DiagnosisLine(lake, Lake(Path(folder)), site.settings, "live", told=lake).step(as_of)
+        apart = DiagnosisLine(lake, Lake(Path(folder)), site.settings, "live", told=lake, facts=facts).step(as_of)
     if apart.findings.height:
         lake.append(FINDINGS, apart.findings)
     return apart
@@ -331,7 +348,8 @@ def backtest_site(
     source = site.lake
     with tempfile.TemporaryDirectory(prefix="metriage-backtest-") as folder:
         scratch = Lake(Path(folder))
-        line = DiagnosisLine(source, scratch, site.settings, "backtest")
+        facts = SiteFacts(site.database, site.settings.site.timezone)
+        line = DiagnosisLine(source, scratch, site.settings, "backtest", facts=facts)
         for as_of in _times(start, end, every):
             progress(line.step(as_of))
         findings = scratch.read(FINDINGS)

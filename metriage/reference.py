@@ -18,6 +18,7 @@ from msgspec.structs import FieldInfo
 from diagnostics.rules import RULES
 from diagnostics.rules.rule import Rule
 from lake import vocabulary
+from lake.facts import KINDS
 from lake.schemas import TABLES
 from lake.vocabulary import CONDITIONS, FAULTS, Column
 from metriage.definitions import (
@@ -33,9 +34,11 @@ from metriage.definitions import (
     words,
 )
 from metriage.definitions import markdown_table as _table
+from metriage.input_file import NOTHING
+from metriage.input_forms import FORMS
 from metriage.labels import FAULTS_ZH, cause_name
 from metriage.profile_reference import profiles_page
-from metriage.registry_file import NOTHING, documented
+from metriage.registry_file import REGISTRY_FORM
 from metriage.settings import Settings
 
 _NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
@@ -83,23 +86,55 @@ _REGISTRY = """\
 
 {note}
 
-`metriage registry import FILE` takes CSV (comma, semicolon or tab; UTF-8, UTF-16 or GB18030, found out) or XLSX (the
-first visible sheet). The header row names the columns, in any order, by their name or by one of the other headers; a
-unit may stand behind in brackets. Only `meter_id` is required. Columns with another header are left out and listed.
+`metriage registry import FILE` takes CSV, XLSX or JSON, as [inputs.md](inputs.md#files) tells of all files. Only
+`meter_id` is required.
 
-- **Upsert by `meter_id`.** A file speaks of its own columns: the others stay as they are, and an empty cell (also
-  {nothing}) empties. A row with `recorded_at` holds from then on, one without always; the newest row that speaks of a
-  column holds.
+- **Upsert by `meter_id`.** A file speaks of its own columns: the others stay as they are, and an empty cell empties. A
+  row with `recorded_at` holds from then on, one without always; the newest row that speaks of a column holds.
 - **Aliases** may stand in several columns, or in one with blanks or `,` `;` `|` `、` between them. An alias names one
   meter and is no other meter's id; upper and lower case are the same.
-- **Dates** are `2024-07-09`, `2024/7/9`, `2024.7.9`, `20240709`, `2024年7月9日` or cells of a spreadsheet.
-  `recorded_at` is ISO 8601; without a zone it is of the site's.
 - **Numbers** may carry their unit: `DN20`, `20mm`, `19Ah`, `6年` of warranty.
+
+`metriage registry list --unregistered` lists meters that report and are not registered.
+"""
+
+_INPUTS = """\
+# Inspections, customer reports, weather, works · 巡检、报修、天气、施工
+
+{note}
+
+`metriage inspections|reports|weather|works import FILE` takes what is known beside readings and registry;
+`… list [--as-of TIME]` shows it. The same file again changes nothing.
+
+## Files
+
+- **CSV** with comma, semicolon or tab, in UTF-8, UTF-16 or GB18030 (found out); **XLSX**, its first visible sheet;
+  **JSON**: a list of objects, an object that holds one (such as `list --json` prints), or one object a line.
+- **The header** names the columns, in any order, by their name or by one of the other headers; a unit may stand behind
+  in brackets. Titles above it, blank lines and headers repeated on every page are passed over. Columns with another
+  header are left out and listed.
+- **A file speaks of its own columns**: the others stay as they are. An empty cell (also {nothing}) empties.
+- **Times** are ISO 8601 with offset, seconds or milliseconds since 1970, or local times of the site's zone
+  (`[site] timezone`): `2024-07-09 08:30`, `2024/7/9 8:30`, `2024年7月9日8时30分`, cells of a spreadsheet; `24:00` ends
+  a day. A day alone means its beginning, for `until` its end. A local time that the change to summer time skipped, or
+  that comes twice when it ends, is refused: write the offset.
+- **Dates** are `2024-07-09`, `2024/7/9`, `2024.7.9`, `20240709`, `2024年7月9日` or cells of a spreadsheet.
 - **Meter numbers of more than 15 digits** belong into columns of text: a spreadsheet keeps 15 digits of a number. A
   number format of zeros (`00000000`) gives a meter number its leading zeros.
 
-Rows that cannot be taken are listed with row, column and reason, the others are taken all at once; then the exit code
-is 3. `metriage registry list --unregistered` lists meters that report and are not registered.
+Every wrong cell is listed with row, column and reason; the rows without one are taken all at once, and the exit code
+is 3. A file that cannot be read to its end changes nothing (exit code 1).
+
+## What is known when
+
+A diagnosis as of a time sees what had happened and was known by then. A row with `recorded_at` is known from then on;
+several with the same key are one story, of which the newest not after that time holds, whole. Without it:
+
+- **Inspections and reports** are known since they were made. Meters may be named by an alias of the registry.
+- **Weather**: a measured day is known when it is over in the site's zone. A forecast counts as ten days old at most,
+  since that is how far single days are told ahead; give it `recorded_at` to tell better. It says nothing of a day of
+  which the measurement is known.
+- **Works** are facts without time. To call works off, give them an `until` that is their `from`.
 """
 
 
@@ -261,14 +296,28 @@ def _settings_of(rule: Rule) -> Any:
 
 def registry_page() -> str:
     """Return ``docs/registry.md``: columns of the registry, the headers of files and the words of cells."""
-    nothing = " ".join(f"`{text}`" for text in NOTHING if text)
-    lines = [_REGISTRY.format(note=_NOTE, nothing=nothing)]
+    lines = [_REGISTRY.format(note=_NOTE)]
     rows = [
         [f"`{name}`", vocabulary.METER[name].unit, vocabulary.METER[name].meaning, " ".join(headers), words]
-        for name, headers, words in documented()
+        for name, headers, words in REGISTRY_FORM.documented()
     ]
     lines += _table(["column", "unit", "meaning", "other headers", "words"], rows)
     return "\n".join(lines) + "\n"
+
+
+def inputs_page() -> str:
+    """Return ``docs/inputs.md``: what files may look like, and the columns of inspections, reports, weather, works."""
+    nothing = " ".join(f"`{text}`" for text in NOTHING if text)
+    lines = [_INPUTS.format(note=_NOTE, nothing=nothing)]
+    for name, form in FORMS.items():
+        key = ", ".join(f"`{column}`" for column in form.key)
+        lines += [f"## {name}", "", f"Key: {key}; {_codes(KINDS[name].required)} may not be empty.", ""]
+        rows = [
+            [f"`{column}`", form.columns[column].unit, form.columns[column].meaning, " ".join(headers), words]
+            for column, headers, words in form.documented()
+        ]
+        lines += [*_table(["column", "unit", "meaning", "other headers", "words"], rows), ""]
+    return "\n".join(lines).rstrip() + "\n"
 
 
 PAGES: Mapping[str, Callable[[], str]] = {
@@ -277,6 +326,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "glossary.md": glossary_page,
     "rules.md": rules_page,
     "registry.md": registry_page,
+    "inputs.md": inputs_page,
     "profiles.md": profiles_page,
 }
 

@@ -6,22 +6,22 @@ from collections.abc import Mapping
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lake.meter import Meter
 from lake.registry import aliases, meters, store
 from lake.site_database import opened
+from metriage.importing import tell_import
+from metriage.input_file import read_input
 from metriage.labels import printable
-from metriage.options import INCOMPLETE, AsOf, Dir, Json, emit, parse_as_of, reporting
-from metriage.registry_file import Problem, read_registry
+from metriage.options import AsOf, Dir, Json, emit, parse_as_of, reporting
+from metriage.registry_file import REGISTRY_FORM, meter_of
 from metriage.site import Site, open_site
 
 if TYPE_CHECKING:
     import polars as pl
-
-SHOWN = 50  # refused rows on the screen; all of them with --json
 
 registry = typer.Typer(help="Import and list the meters of the site.", no_args_is_help=True)
 
@@ -29,48 +29,18 @@ registry = typer.Typer(help="Import and list the meters of the site.", no_args_i
 @registry.command("import")
 @reporting
 def import_command(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="CSV or XLSX; docs/registry.md lists its columns.")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="CSV, XLSX or JSON; docs/registry.md lists its columns.")
+    ],
     folder: Dir = Path(),
     as_json: Json = False,
 ) -> int:
     """Take meters from a file into the registry; rows that cannot be taken are listed."""
     site = open_site(folder)
-    read = read_registry(file, site.settings.site.timezone)
+    read = read_input(file, REGISTRY_FORM, site.settings.site.timezone)
     with opened(site.database) as connection:
-        outcome = store(connection, read.meters, read.columns)
-    refused = [
-        Problem(read.rows[place], read.headers.get(error.column, error.column), error.message)
-        for place, error in outcome.refused
-    ]
-    problems = sorted([*read.problems, *refused], key=lambda problem: problem.row)
-    document: dict[str, Any] = {
-        "file": read.name,
-        "rows": len(read.rows) + len(read.problems),
-        "new": outcome.new,
-        "changed": outcome.changed,
-        "unchanged": outcome.unchanged,
-        "refused": [asdict(problem) for problem in problems],
-        "ignored_columns": list(read.ignored),
-    }
-    if as_json:
-        emit(document)
-    else:
-        _print_import(document, problems)
-    return INCOMPLETE if problems else 0
-
-
-def _print_import(document: dict[str, Any], problems: list[Problem]) -> None:
-    file = document["file"]
-    for problem in problems[:SHOWN]:
-        where = f", {problem.column}" if problem.column else ""
-        typer.echo(printable(f"{file}, row {problem.row}{where}: {problem.problem}"), err=True)
-    if len(problems) > SHOWN:
-        typer.echo(f"… and {len(problems) - SHOWN:,} more rows; --json lists all", err=True)
-    if document["ignored_columns"]:
-        typer.echo(printable(f"columns that mean nothing here: {', '.join(document['ignored_columns'])}"))
-    counts = {name: document[name] for name in ("new", "changed", "unchanged")} | {"refused": len(problems)}
-    told = ", ".join(f"{count:,} {name}" for name, count in counts.items())
-    typer.echo(printable(f"{file}: {document['rows']:,} rows: {told}"))
+        outcome = store(connection, [meter_of(row) for row in read.rows], told=read.rows)
+    return tell_import(read, outcome, as_json=as_json)
 
 
 @registry.command("list")

@@ -7,8 +7,9 @@ import polars as pl
 from diagnostics.cause_settings import CauseSettings
 from diagnostics.causes.cause import CASE, CAUSE_RULES, WEIGHED, Cases
 from diagnostics.evidence import observation
-from diagnostics.facts import BESIDE, METERS
+from diagnostics.facts import BESIDE
 from diagnostics.features import WINDOW_DAYS, View
+from lake.schemas import METERS
 
 UNKNOWN = "unknown"
 

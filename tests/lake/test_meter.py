@@ -6,8 +6,7 @@ from typing import Any
 
 import pytest
 
-from lake.errors import RowError
-from lake.meter import Meter, check_meter
+from lake.meter import Meter, meter_problems
 from lake.vocabulary import METER
 
 
@@ -39,6 +38,14 @@ def test_what_may_not_stand_there_is_refused(change: dict[str, Any], expected: s
     """Column and reason are told."""
     row = Meter(**{"meter_id": "m1", **change})
 
-    with pytest.raises(RowError) as caught:
-        check_meter(row)
-    assert str(caught.value).startswith(expected)
+    [problem] = meter_problems(row)
+    assert str(problem).startswith(expected)
+
+
+def test_everything_that_is_wrong_is_told() -> None:
+    """Not only the first cell."""
+    row = Meter(meter_id="m/1", aliases=("a b", "c d"), model="\x00", caliber_mm=0.0, timezone="Beijing")
+
+    assert ["meter_id", "aliases", "aliases", "model", "caliber_mm", "timezone"] == [
+        problem.column for problem in meter_problems(row)
+    ]

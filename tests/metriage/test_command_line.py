@@ -29,11 +29,15 @@ COMMANDS = [
     "doctor",
     "ingest",
     "init",
+    "inspections import",
+    "inspections list",
     "profile check",
     "profile learn",
     "registry import",
     "registry list",
     "replay",
+    "reports import",
+    "reports list",
     "status",
     "tickets close",
     "tickets explain",
@@ -41,6 +45,10 @@ COMMANDS = [
     "tickets note",
     "tickets show",
     "tickets sync",
+    "weather import",
+    "weather list",
+    "works import",
+    "works list",
 ]
 
 
@@ -118,8 +126,9 @@ def test_wrong_usage_is_exit_code_two(site: Site, metriage: Callable[..., Done],
 @pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"init", "demo"}])
 def test_no_site_folder_is_said(tmp_path: Path, metriage: Callable[..., Done], command: str) -> None:
     """With the command that makes one; nothing is left behind."""
-    needed = {"backtest": ["2024-01-01", "2024-01-02"], "tickets note": ["1", "text"], "registry import": ["a.csv"]}
-    words = needed.get(command, ["1"] if command.rsplit(maxsplit=1)[-1] in {"show", "explain", "close"} else [])
+    needed = {"backtest": ["2024-01-01", "2024-01-02"], "tickets note": ["1", "text"]}
+    by_last = {"import": ["a.csv"], "show": ["1"], "explain": ["1"], "close": ["1"]}
+    words = needed.get(command, by_last.get(command.rsplit(maxsplit=1)[-1], []))
 
     done = metriage(*command.split(), *words, "--dir", tmp_path)
 

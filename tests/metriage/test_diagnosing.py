@@ -9,8 +9,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from lake import registry
 from lake.errors import UsageError
+from lake.meter import Meter
 from lake.schemas import DAILY, FINDINGS, GAPS, READINGS
+from lake.site_database import opened
 from lake.tables import Lake
 from metriage.diagnosing import backtest_site, diagnose_site
 from metriage.site import Site
@@ -260,6 +263,45 @@ def test_our_own_gap_is_not_blamed_on_the_meters(
     assert [expected] == found["verdict"].to_list()
     assert ("reception_gap" in found["evidence"][0]) == (expected == "watch")
     same(found, replayed.filter(meter_id="silent", fault="communication"))
+
+
+def registered(site: Site, *meters: Meter) -> None:
+    with opened(site.database) as connection:
+        registry.store(connection, meters)
+
+
+def test_registry_reaches_days_and_findings(sites: Callable[..., Site]) -> None:
+    """The zone of a meter makes its days; lot and region stand in its findings; the same in a back-test."""
+    site = sites(fleet())
+    registered(
+        site,
+        Meter(meter_id="backward", timezone="Asia/Shanghai", production_batch="2021-07", region="north"),
+        Meter(meter_id="healthy", timezone="America/Lima"),
+    )
+    replayed = backtest_site(site, end_of(11), end_of(12), timedelta(days=1), lambda _: None)
+    diagnose_site(site, end_of(11))
+    found = diagnose_site(site, end_of(12)).findings
+
+    days = (
+        newest_days(site).group_by("meter_id", maintain_order=True).agg(pl.col("day").min(), pl.col("readings").first())
+    )
+    assert [
+        ("backward", START.date(), 16), ("healthy", START.date() - timedelta(days=1), 5), ("late", START.date(), 24),
+        ("silent", START.date(), 24),
+    ] == days.rows()  # fmt: skip
+    assert [("2021-07", "north")] == found.filter(fault="coil").select("production_batch", "region").rows()
+    same(found, replayed.filter(as_of=end_of(12)))
+
+
+def test_registry_row_recorded_later_is_not_known_before(sites: Callable[..., Site]) -> None:
+    """In a back-test over a finished registry as in a diagnosis of then."""
+    site = sites(fleet())
+    registered(site, Meter(meter_id="backward", production_batch="2021-07", recorded_at=end_of(14)))
+
+    found = backtest_site(site, end_of(13), end_of(15), timedelta(days=1), lambda _: None)
+
+    batches = found.filter(meter_id="backward", fault="coil").sort("as_of")["production_batch"].to_list()
+    assert [None, "2021-07", "2021-07"] == batches
 
 
 def test_compaction_changes_no_diagnosis(sites: Callable[..., Site]) -> None:

@@ -31,7 +31,7 @@ def test_import_counts_new_changed_and_unchanged(metriage: Run, site: Site) -> N
 
 def test_good_rows_are_imported_and_bad_ones_listed(metriage: Run, site: Site) -> None:
     """With file, row, column, reason; also what only the registry itself can know. The exit code says so."""
-    text = "meter_id,别名,caliber_mm,户名\nm1,a,20,x\nm/2,,,\nm3,,big,\nm4,A,,\nm5,,-15,\n"
+    text = "meter_id,别名,caliber_mm,户名,produced_on\nm1,a,20,x,\nm/2,,,,\nm3,,big,,\nm4,A,,,\nm5,,-15,,2021-13-01\n"
     done = imported(metriage, site, text)
 
     assert INCOMPLETE == done.code
@@ -39,6 +39,7 @@ def test_good_rows_are_imported_and_bad_ones_listed(metriage: Run, site: Site) -
         "meters.csv, row 3, meter_id: 'm/2' is no meter id: 1 to 64 of A-Z a-z 0-9 . _ : -, the first alphanumeric",
         "meters.csv, row 4, caliber_mm: 'big' is no number in mm; write 20 or 0.5",
         "meters.csv, row 5, 别名: 'A' already names meter 'm1'; an alias may name one meter only",
+        "meters.csv, row 6, produced_on: '2021-13-01' is no day; write 2024-07-09, 2024/7/9 or 2024年7月9日",
         "meters.csv, row 6, caliber_mm: -15 is out of range; allowed is 1 to 4000",
     ] == done.err.splitlines()
     assert [
@@ -58,7 +59,7 @@ def test_import_json_lists_all(metriage: Run, site: Site) -> None:
     assert {"file", "rows", "new", "changed", "unchanged", "refused", "ignored_columns"} == set(document)
     assert (60, 60) == (document["rows"], len(document["refused"]))
     assert {"row": 2, "column": "meter_id"}.items() <= document["refused"][0].items()
-    assert (51, "… and 10 more rows; --json lists all") == (len(shown), shown[-1])
+    assert (51, "… and 10 more cells; --json lists all") == (len(shown), shown[-1])
 
 
 def test_file_that_cannot_be_read_changes_nothing(metriage: Run, site: Site) -> None:

@@ -13,24 +13,29 @@ from hypothesis import strategies as st
 from lake.errors import InputFileError
 from lake.meter import WORDS, Meter
 from lake.vocabulary import METER
-from metriage.registry_file import HEADERS, VALUES, RegistryFile, column_named, documented, read_registry
+from metriage.input_file import InputFile, read_input
+from metriage.registry_file import HEADERS, REGISTRY_FORM, VALUES, meter_of
 from tests.ingest.sheets import sheet
 
 SHANGHAI = "Asia/Shanghai"
 
 
-def read(tmp_path: Path, text: str, encoding: str = "utf-8") -> RegistryFile:
+def read(tmp_path: Path, text: str, encoding: str = "utf-8") -> InputFile:
     file = tmp_path / "meters.csv"
     file.write_bytes(text.encode(encoding))
-    return read_registry(file, SHANGHAI)
+    return read_input(file, REGISTRY_FORM, SHANGHAI)
+
+
+def meters(found: InputFile) -> list[Meter]:
+    return [meter_of(row) for row in found.rows]
 
 
 def one(tmp_path: Path, column: str, text: str) -> Any:
     found = read(tmp_path, f'meter_id\t{column}\nm1\t"{text}"')
     assert [] == found.problems
-    name = column_named(column)
+    name = REGISTRY_FORM.column_named(column)
     assert name is not None
-    return getattr(found.meters[0], name)
+    return getattr(meters(found)[0], name)
 
 
 def test_every_column_has_its_headers() -> None:
@@ -40,7 +45,7 @@ def test_every_column_has_its_headers() -> None:
     assert set(METER) == set(HEADERS)
     assert len(spellings) == len(set(spellings))
     assert {name: list(words) for name, words in WORDS.items()} == {name: list(words) for name, words in VALUES.items()}
-    assert list(METER) == [name for name, _, _ in documented()]
+    assert list(METER) == [name for name, _, _ in REGISTRY_FORM.documented()]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +68,7 @@ def test_every_column_has_its_headers() -> None:
 )
 def test_column_named(header: str, expected: str | None) -> None:
     """A unit that is not the column's is another column."""
-    assert expected == column_named(header)
+    assert expected == REGISTRY_FORM.column_named(header)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_cell_that_can_be_read(tmp_path: Path, column: str, text: str, expected:
         ("aliases", "8.68123456789012e+14", "has lost digits in a spreadsheet; make its column text"),
         ("recorded_at", "1999-12-31", "lies before 2000"),
         ("recorded_at", "9999-12-31", "lies before 2000 or after 2100"),
-        ("recorded_at", "2024/3/1 8:00", "is no time; write 2024-07-09T12:00:00+08:00"),
+        ("recorded_at", "2024/3/1 8h", "is no time; write 2024-07-09T12:00:00+08:00"),
     ],
 )
 def test_cell_that_cannot_be_read(tmp_path: Path, column: str, text: str, expected: str) -> None:
@@ -133,7 +138,7 @@ def test_cell_that_cannot_be_read(tmp_path: Path, column: str, text: str, expect
     found = read(tmp_path, f'meter_id\t{column}\nm1\t"{text}"\nm2\t\n')
 
     [problem] = found.problems
-    assert ("m2", 3) == (found.meters[0].meter_id, found.rows[0])
+    assert ("m2", 3) == (found.rows[0]["meter_id"], found.numbers[0])
     assert (2, column) == (problem.row, problem.column)
     assert expected in problem.problem
 
@@ -151,7 +156,7 @@ def test_chinese_file(tmp_path: Path) -> None:
             meter_id="14000000012345", aliases=("868123456789012", "70B3D5499ABC0001"), model="LXSY-20",
             module_vendor="集万讯", module_encrypted=True, caliber_mm=20.0,
         )
-    ] == found.meters  # fmt: skip
+    ] == meters(found)  # fmt: skip
     assert ("户名",) == found.ignored
     assert ("meter_id", "aliases", "model", "module_vendor", "module_encrypted", "caliber_mm") == found.columns
 
@@ -160,19 +165,19 @@ def test_spreadsheet(tmp_path: Path) -> None:
     """Dates are dates, long numbers keep their digits, a header repeated on every page is none."""
     header = ["表号", "生产日期", "固件版本"]
     rows = [header, [14000000012345, date(2021, 7, 9), 1.2], header, [7, None, None]]
-    found = read_registry(sheet(tmp_path / "a.xlsx", rows, formats={"A4": "00000000"}), SHANGHAI)
+    found = read_input(sheet(tmp_path / "a.xlsx", rows, formats={"A4": "00000000"}), REGISTRY_FORM, SHANGHAI)
 
     assert [
         Meter(meter_id="14000000012345", produced_on=date(2021, 7, 9), firmware="1.2"),
         Meter(meter_id="00000007"),
-    ] == found.meters
+    ] == meters(found)
 
 
 def test_meter_twice_in_a_file(tmp_path: Path) -> None:
     """Saying the same it does no harm, saying something else it is refused; with another time it is another row."""
     found = read(tmp_path, "meter_id,firmware,recorded_at\nm1,1,\nm1,1,\nm1,2,\nm1,2,2024-03-01\nm1,3,2024-06-01\n")
 
-    assert [2, 3, 5, 6] == found.rows
+    assert [2, 3, 5, 6] == found.numbers
     assert [(4, "meter_id", "'m1' stands in row 2 already, with other values")] == [
         (problem.row, problem.column, problem.problem) for problem in found.problems
     ]
@@ -182,7 +187,7 @@ def test_row_with_more_cells_than_the_header(tmp_path: Path) -> None:
     """A comma in a cell without quotes would shift everything behind it."""
     found = read(tmp_path, "meter_id,model,region\nm1,a,b,north\nm2,a,b,,\n")
 
-    assert ["m2"] == [meter.meter_id for meter in found.meters]
+    assert ["m2"] == [meter.meter_id for meter in meters(found)]
     assert "has 4 cells, the header 3; is 'north' a part of another cell?" == found.problems[0].problem
 
 
@@ -199,7 +204,7 @@ def test_hostile_text_is_rows_problems_or_the_one_error(tmp_path_factory: pytest
     columns = ",".join(HEADERS)
     file.write_bytes(f"{columns}\n{text}\nm1,{text * 3}\n".encode("utf-8", errors="surrogatepass"))
     try:
-        found = read_registry(file, SHANGHAI)
+        found = read_input(file, REGISTRY_FORM, SHANGHAI)
     except InputFileError:
         return
-    assert len(found.meters) == len(found.rows)
+    assert len(found.rows) == len(found.numbers)

@@ -17,9 +17,9 @@ def is_header(cells: Sequence[str]) -> bool:
     return "表号" in cells
 
 
-def rows(path: Path) -> list[tuple[int, list[str]]]:
-    table = open_table(path, is_header)
-    return [(table.header.number, table.header.cells), *((row.number, row.cells) for row in table.rows)]
+def rows(path: Path) -> list[tuple[int, list[str | None]]]:
+    table = open_table(path, is_header, "meter_id")
+    return [(table.header.number, table.header.cells), *((row.number, list(row.cells)) for row in table.rows)]
 
 
 def written(path: Path, content: bytes | str, encoding: str = "utf-8") -> Path:
