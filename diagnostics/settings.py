@@ -140,6 +140,9 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     usual_m3: Annotated[float, Meta(description="Least usual day before the stop [m³]", gt=0)] = 0.03
     watch_days: Annotated[Count, Meta(description="Days without flow that mean watch [days]")] = 7
     act_days: Annotated[Count, Meta(description="Days without flow that mean act where a sign is there [days]")] = 4
+    weak_days: Annotated[
+        Count, Meta(description="The same where only weak signs are there, two of them at least [days]")
+    ] = 7
     longer: Annotated[
         float, Meta(description="It must also exceed so many of the home's longest standstills before [1]", ge=1)
     ] = 2.0
@@ -174,6 +177,10 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sigmas: Annotated[
         float, Meta(description="Least distance from the baseline, in standard errors of the difference [1]", gt=0)
     ] = 5.0
+    act_sigmas: Annotated[float, Meta(description="The same for act [1]", gt=0)] = 9.0
+    act_draws: Annotated[
+        float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
+    ] = 1.35
     draws_least: Annotated[
         float, Meta(description="Below this share of their usual number people may have left [1]", gt=0, lt=1)
     ] = 0.6
@@ -184,7 +191,7 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
         float, Meta(description="Day-to-day scatter of a draw's logarithm that is supposed at least [1]", gt=0)
     ] = 0.2
     trickle_share: Annotated[
-        float, Meta(description="Share of the usual day, on most days, that means act: few counts come through [1]",
+        float, Meta(description="Share of the usual day, on most days, that means watch [1]",
                     gt=0, lt=1)
     ] = 0.12  # fmt: skip
     trickle_days: Annotated[Count, Meta(description="Days looked at for that [days]")] = 14

@@ -23,6 +23,9 @@ from diagnostics.settings import (
 
 COLD_CONFIDENCE = 0.6
 
+# Real homes show each of these before a holiday now and then: the main tap is shut on leaving, use is less before.
+WEAK_SIGNS = ("sign_loss", "sign_running", "sign_course")
+
 # A home whose use is regular enough for a trickle to be odd.
 USED_SHARE = 0.95
 USUAL_M3 = 0.05
@@ -259,11 +262,12 @@ def stuck(seen: View, settings: StuckSettings) -> pl.DataFrame:
         "sign_cold": pl.when(pl.col("froze")).then(pl.col("coldest_c").round(1)),
     }
     units = {"sign_inspection": "m³", "sign_running": "d", "sign_code": "d", "sign_cold": "°C"}
-    any_sign = pl.any_horizontal(sign.is_not_null() for sign in signs.values())
+    strong = pl.any_horizontal(sign.is_not_null() for what, sign in signs.items() if what not in WEAK_SIGNS)
+    weak = pl.sum_horizontal(signs[what].is_not_null().cast(pl.Int64) for what in WEAK_SIGNS)
     days = pl.col("still_days")
     return fired(
         hits,
-        act=any_sign & (days >= settings.act_days),
+        act=(strong & (days >= settings.act_days)) | ((weak > 1) & (days >= settings.weak_days)),
         watch=days >= settings.watch_days,
         onset=pl.coalesce("last_flow_ts", "first_seen_ts"),
         evidence=together(
@@ -402,10 +406,12 @@ def loss(seen: View, settings: LossSettings) -> pl.DataFrame:
     steady = number.is_between(settings.draws_least, settings.draws_most)
     less = full & steady & (sigmas <= -settings.sigmas)
     more = full & steady & (sigmas >= settings.sigmas) & (share >= settings.act_times)
+    # Real use changes, too; only a change far beyond that of real homes is the meter's.
+    sure = (sigmas.abs() >= settings.act_sigmas) & number.is_between(1 / settings.act_draws, settings.act_draws)
     trickle = _trickle(seen, settings)
     answer = fired(
         hits,
-        act=(less & (share <= settings.act_share)) | more,
+        act=sure & ((less & (share <= settings.act_share)) | more),
         watch=less & (share <= settings.watch_share),
         onset=pl.col("first_ts"),
         evidence=together(
@@ -447,7 +453,7 @@ def _trickle(seen: View, settings: LossSettings) -> pl.DataFrame:
     )
     return fired(
         hits.filter(few.fill_null(value=False)),
-        act=pl.lit(value=True),
+        act=pl.lit(value=False),
         onset=pl.col("first_ts"),
         evidence=together(
             observation(

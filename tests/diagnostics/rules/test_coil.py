@@ -150,7 +150,8 @@ def test_ordinary_home_has_no_coil_finding(seed: int) -> None:
     assert "coil" not in judged(hourly(60, volume_m3=home(60, lambda _day: 1.0, rng_seed=seed)))
 
 
-def test_trickle_of_the_usual_use_on_every_day_is_act() -> None:
+def test_trickle_of_the_usual_use_on_every_day_is_watched() -> None:
+    """Real homes left with a dripping tap look the same."""
     assert "coil" in judged(hourly(60, volume_m3=home(60, lambda day: 0.04 if day >= 44 else 1.0)))
 
 
@@ -172,12 +173,12 @@ def test_stop_after_the_amplitude_faded_is_act() -> None:
     assert "sign_amplitude" in [seen["what"] for seen in coil["evidence"]]
 
 
-def test_leak_and_use_that_end_at_once_are_act() -> None:
-    """A flow that never paused and a home that used water every day do not end in the same hour."""
+def test_leak_and_use_that_end_at_once_are_watched() -> None:
+    """Whoever shuts the main tap on leaving ends both in the same hour; it takes a second sign."""
     used = [0.02 + (0.03 if hour % 24 in (7, 19) else 0.0) if hour < 24 * 50 else 0.0 for hour in range(24 * 60)]
     registers = [round(100 + sum(used[: hour + 1]), 3) for hour in range(24 * 60)]
 
-    assert "act" == judged(hourly(60, volume_m3=registers))["coil"]["verdict"]
+    assert "watch" == judged(hourly(60, volume_m3=registers))["coil"]["verdict"]
 
 
 def test_customer_who_reports_after_the_stop_is_heard() -> None:
