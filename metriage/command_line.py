@@ -330,6 +330,10 @@ def simulate(
         str,
         typer.Option("--scenario", help="A name of docs/simulation.md, or a TOML file of ranges."),
     ] = "standard",
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="SIGNAL", help="Leave a signal of docs/simulation.md out; may be repeated."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Make a labelled fleet from physics: readings, registry, weather, works, visits, and the truth in its own file."""
@@ -338,7 +342,14 @@ def simulate(
 
     with simulation_progress(quiet=as_json, total=meters) as progress:
         document = simulate_fleet(
-            out, meters=meters, days=days, seed=seed, start=start, named=scenario, progress=progress
+            out,
+            meters=meters,
+            days=days,
+            seed=seed,
+            start=start,
+            named=scenario,
+            without=tuple(without or ()),
+            progress=progress,
         )
     if as_json:
         emit(document)

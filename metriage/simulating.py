@@ -26,6 +26,7 @@ def simulate_fleet(
     seed: int,
     start: str | None,
     named: str,
+    without: tuple[str, ...] = (),
     progress: Callable[[int], None] = lambda _: None,
 ) -> dict[str, Any]:
     """Make a labelled fleet in `out` and return what was made.
@@ -38,7 +39,7 @@ def simulate_fleet(
         The TOML file cannot be read.
     """
     chosen = read_scenario(named)
-    order = FleetOrder(chosen, meters, days, seed, chosen.start if start is None else _day(start))
+    order = FleetOrder(chosen, meters, days, seed, chosen.start if start is None else _day(start), without)
     if out.exists() and not out.is_dir():
         raise UsageError(f"{out} is a file; name a folder")
     if out.is_dir() and any(out.iterdir()) and not (out / MARK).is_file():

@@ -6,7 +6,7 @@ from metriage.definitions import markdown_table as _table
 from simulation.fault_plan import BATCH_MODES, BATCH_SHARE, KINDS
 from simulation.parameters import SECTIONS
 from simulation.scenarios import SCENARIOS
-from simulation.vendors import VENDORS, Vendor
+from simulation.vendors import SIGNALS, VENDORS, Vendor
 
 _NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
 
@@ -38,7 +38,7 @@ _FAULT_KINDS = """\
 As many faults as the incidence says are shared among these by weight (assumed: no public source splits failures by
 cause), each among meters that the circumstance reaches. Pipes that freeze without having been planned are as true."""
 
-_SIGNALS = ("temperature", "load", "travel", "current", "amplitude", "snr", "coverage", "codes")
+_SENT = ("temperature", "load", "travel", "current", "amplitude", "snr", "coverage", "codes")
 
 
 def simulation_page() -> str:
@@ -83,6 +83,8 @@ def simulation_page() -> str:
         for each in VENDORS
     ]
     lines += [*_table(["vendor", "reports", "models", "voltage step [V]", "does not send"], vendors), ""]
+    left_out = ", ".join(f"`{name}`" for name in SIGNALS)
+    lines += [f"`--without SIGNAL` takes one of {left_out} from all of them; the rest stays as it was.", ""]
     for section, parameters in SECTIONS.items():
         lines += [f"## {section}", ""]
         cells = [
@@ -106,5 +108,5 @@ def _models(vendor: Vendor) -> str:
 
 
 def _lacks(vendor: Vendor) -> str:
-    missing = [name for name in _SIGNALS if not getattr(vendor, name)]
+    missing = [name for name in _SENT if not getattr(vendor, name)]
     return ", ".join([*missing, *(["flow"] if vendor.flow == "none" else [])])

@@ -43,6 +43,8 @@ class Outcome:
         It heals by itself; something of it was sent; a technician mended it.
     visited : ndarray of float
         Hour of a technician's visit; NaN: there was none.
+    exchanged : ndarray of bool
+        He took the meter out; it is silent from then on.
     """
 
     meter: Ints
@@ -56,16 +58,40 @@ class Outcome:
     detectable: Bools
     repaired: Bools
     visited: Floats
+    exchanged: Bools
+
+
+@dataclass(frozen=True, slots=True)
+class SiteReading:
+    """A register that a reader wrote down on site: what the wheels say, whatever was counted."""
+
+    meter: int
+    hour: float
+    wheels_m3: float
 
 
 @dataclass(frozen=True, slots=True)
 class BlockResult:
-    """What a block gives: its messages, its truth, and where the wheels of its registers stand in the end."""
+    """What a block gives.
+
+    Parameters
+    ----------
+    messages : polars.DataFrame
+        What arrived.
+    outcome : Outcome
+        What is true.
+    readings : tuple of SiteReading
+        What readers wrote down.
+    at_home : ndarray of float, shape (n,)
+        Share of the days on which somebody was there.
+    quarantined : int
+        Messages meant for quarantine.
+    """
 
     messages: pl.DataFrame
     outcome: Outcome
-    wheels_m3: Floats
-    home: Bools
+    readings: tuple[SiteReading, ...]
+    at_home: Floats
     quarantined: int
 
 
@@ -93,6 +119,7 @@ class _Life:
         never = np.full(size, np.inf)
         visited = self.rng.random(size) < self.draws.one("inspected_share")
         self.visit_after_h = np.where(visited, self.rng.uniform(0.5, 9, size) * _DAY_H, np.inf)
+        self.exchanges = self.rng.random(size) < self.draws.one("exchange_share")
         self.mends = visited & (self.rng.random(size) < self.draws.one("repaired_share"))
         self.time = _Timeline(
             never.copy(), never.copy(), never.copy(), never.copy(), np.zeros(size, np.bool_), np.zeros(size, np.bool_)
@@ -113,19 +140,21 @@ class _Life:
         sensor = self._sensors()
         sensed = sensing.sense(block, flow, sensor)
         charge = self._cells(radio)
-        reports = report(block, charge, radio, made, np.minimum(dead_from, gone))
+        taken_out = np.where(self._exchanged(), self.time.visited, np.inf)
+        reports = report(block, charge, radio, made, np.minimum(np.minimum(dead_from, gone), taken_out))
         register = registers(block, sensed)
         reverse = self._reverse()
         told = self._told(reports, register, demand, ice, burst, flow, reverse, sensor, made)
         messages = lines(block, reports, told, radio, sensed, made, register, flow, reverse)
+        readings = self._site_readings(flow)
         seen = _Seen(
-            block, reports, told, charge, sensed, made, travel_s, demand, ice, burst, wanted, passage, flow, sensor
-        )
+            block, reports, told, charge, sensed, made, travel_s, demand, ice, burst, wanted, passage, flow, sensor,
+            readings,
+        )  # fmt: skip
         outcome = self._outcome(seen)
         quarantined = int((reports.lost_clock & reports.delivered).sum())
         quarantined += int((reports.lost_clock & reports.delivered & ~np.isnan(reports.doubled_s)).sum())
-        wheels = block.estate.start_m3[block.meters] + flow.sum(axis=1)
-        return BlockResult(messages, outcome, wheels, demand.home, quarantined)
+        return BlockResult(messages, outcome, tuple(readings), demand.home.mean(axis=1), quarantined)
 
     # ---- when -------------------------------------------------------------------------------------------------------
 
@@ -150,19 +179,13 @@ class _Life:
         block, draws, size = self.block, self.draws, self.block.size
         defect = valve_life.find_defects(block)
         cold = block.is_mode("cold_stall")
-        below = block.case_c < -3.0
-        below[:, : 24 * 8] = False
-        some = below.any(axis=1)
-        last = np.where(some, block.calendar.hours - np.argmax(below[:, ::-1], axis=1), np.inf)
-        first = np.where(cold, np.where(some, np.argmax(below, axis=1), np.inf), defect.first)
-        defect = replace(defect, first=first)
-        orders = valve_life.schedule(block)
+        orders = valve_life.schedule(block, defect)
         valves = Valves(*(draws.many(name, size) for name in ("travel_s", "running_ma", "stall_ma", "time_out_s")))
         friction = draws.many("cold_friction", size)
         made = valve_life.live(block, orders, defect, valves, friction)
         failing = np.isfinite(defect.first)
         self._settle(failing & ~cold, defect.first, self._valve_noticed(made, defect))
-        self._settle(failing & cold, defect.first, self._valve_noticed(made, defect), ends_by_itself=last)
+        self._settle(failing & cold, defect.first, self._valve_noticed(made, defect), ends_by_itself=defect.last)
         defect = replace(defect, last=np.where(failing, self.time.end, np.inf))
         return defect, valve_life.live(block, orders, defect, valves, friction), valves.travel_s
 
@@ -278,6 +301,27 @@ class _Life:
         back[rows] = spread
         return np.cumsum(back, axis=1)
 
+    def _exchanged(self) -> Bools:
+        return self.time.repaired & self.exchanges & np.isin(self.block.mode, ["pipe"], invert=True)
+
+    def _site_readings(self, flow: Floats) -> list[SiteReading]:
+        """Return what readers write down: of some meters whose sensor fails, before it is noticed, and of others."""
+        block, rng, hours = self.block, self.rng, self.block.calendar.hours
+        failing = (block.fault == "coil") & (rng.random(block.size) < self.draws.one("read_share"))
+        late = np.minimum(self.time.noticed, hours - 1.0)
+        failing &= (late - self.time.onset > 10 * _DAY_H) & (self.time.onset < hours)
+        early = np.where(failing, self.time.onset, 0.0)
+        begun = early + 8 * _DAY_H
+        inside = rng.uniform(begun, np.maximum(late, begun + _DAY_H))
+        hour = np.where(failing, inside, rng.uniform(48, hours - 1, block.size))
+        some = failing | ((block.fault == "") & (rng.random(block.size) < self.draws.one("read_in_vain_share")))
+        some &= (hour < hours - 1) & (hour > block.estate.first_hour[block.meters] + 24)
+        start = block.estate.start_m3[block.meters]
+        return [
+            SiteReading(int(block.meters[n]), float(hour[n]), float(start[n] + flow[n, : int(hour[n])].sum()))
+            for n in np.flatnonzero(some & (hour < block.estate.last_hour[block.meters]))
+        ]
+
     # ---- what is told -----------------------------------------------------------------------------------------------
 
     def _told(
@@ -355,7 +399,7 @@ class _Life:
         return Outcome(
             block.meters[order], fault[order], cause[order], mode[order], time.onset[order], time.noticed[order],
             np.where(time.end < hours, time.end, np.inf)[order], time.reversible[order], detectable[order],
-            time.repaired[order], np.where(time.visited < hours, time.visited, np.nan)[order],
+            time.repaired[order], np.where(time.visited < hours, time.visited, np.nan)[order], self._exchanged()[order],
         )  # fmt: skip
 
 
@@ -393,6 +437,7 @@ class _Seen:
     passage_m3: Floats
     flow_m3: Floats
     sensor: SensorDefect
+    readings: list[SiteReading]
 
     def detectable(self, fault: Words, mode: Words, onset: Floats, noticed: Floats) -> Bools:
         """Tell of which meters' faults something was sent while it could still be found, shape (n,)."""
@@ -436,12 +481,16 @@ class _Seen:
         back = (self._count(fell & rows) > 0) | (fine & ((self.sensed.counted_m3 < -0.0009) & window).any(axis=1))
         partly = fine & (lost > 0.1)
         stopped = (self.sensor.stutter_h > 0) | ran
+        read = np.zeros(block.size, dtype=np.bool_)
+        for each in self.readings:
+            place = int(np.searchsorted(block.meters, each.meter))
+            read[place] = self.sensed.lost_m3[place, : int(each.hour)].sum() > 0.5
         sign = np.select(
             [mode == "stuck", mode == "cold_stuck", mode == "bounce", mode == "backward", mode == "bits"],
             [partly & stopped, partly & ran, fine & (extra > 0.1), back, extra > 0.1],
             partly,
         )
-        return np.asarray(sign | faded | (own_flow & (lost > 0.05)) | self._coded(rows, "sensor"))
+        return np.asarray(sign | read | faded | (own_flow & (lost > 0.05)) | self._coded(rows, "sensor"))
 
     def _battery(self, rows: Bools) -> Bools:
         block, reports, cell = self.block, self.reports, self.charge.cell
@@ -455,6 +504,10 @@ class _Seen:
         usual = 0.167 * np.asarray(cell.resistance_ohm)[meter, 0] * 3.0 ** ((20.0 - case_c) / 30.0)
         sagged = block.sends("load")[meter] & (reports.rest_v - reports.load_v > usual + np.maximum(0.15, step))
         many = self._count(rows & (reports.kind == EXTRA)) > 20
+        # A counter that starts again, which a technician would call a reset by under-voltage.
+        since = np.full(block.size, np.iinfo(np.int64).max)
+        np.minimum.at(since, meter[rows], reports.begun[rows])
+        many |= self._count(rows & (reports.begun > since[meter])) > 0
         return np.asarray(
             (self._count(rows & self.told.status & (fell | sagged)) > 1) | many | self._coded(rows, "battery")
         )

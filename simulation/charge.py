@@ -13,7 +13,7 @@ from simulation.weather import Bools, Floats
 
 DAYS_PER_YEAR = 365.25
 POLLS_PER_DAY = 48.0  # of a second program; assumed
-_SHOWN_V, _SHOWN_OHM = 0.03, 0.5  # a fall and a growth of the resistance that count as the onset
+_SHOWN_V, _SHOWN_OHM = 0.03, 0.25  # a fall and a growth of the resistance that count as the onset
 _KNEE_V = 0.9  # voltage lost when the charge is used up; by eye from a recorded LS14500
 _FILM_DAYS = 1.6  # in which a passivation film decays by e; assumed
 BROWN_OUT_V = 0.25  # above the cut-off, where a module may start again instead of transmitting; assumed
@@ -177,7 +177,8 @@ def _shown(block: MeterBlock, charge: Charge, planned: Bools) -> Charge:
         )
         shown = np.flatnonzero((plateau - rest > _SHOWN_V) | (worn * ohm > _SHOWN_OHM))
         drained = block.is_mode("storm", "leakage", "polled")[meter]
-        first[meter] = block.onset[meter] if drained else noon[shown[0]] if len(shown) else np.inf
+        seen = float(noon[shown[0]]) if len(shown) else np.inf
+        first[meter] = min(float(block.onset[meter]), seen) if drained else seen
         weak = np.flatnonzero(load < charge.cut_off_v[meter])
         empty[meter] = noon[weak[0]] if len(weak) else np.inf
     return charge

@@ -48,8 +48,9 @@ class Consumption:
 def consume(block: MeterBlock) -> Consumption:
     """Return the water that a block's people draw."""
     draws, rng, calendar, size = block.draws, block.draws.rng, block.calendar, block.size
-    # Whose sensor or pipe fails is a household, so that the fault is one that somebody could miss.
-    kind = np.where(np.isin(block.fault, ["coil", "low_temperature"]), HOUSEHOLD, block.estate.kind[block.meters])
+    # Whose sensor, valve or pipe fails is a household, so that the fault is one that somebody could miss.
+    lived_in = np.isin(block.fault, ["coil", "actuator", "low_temperature"])
+    kind = np.where(lived_in, HOUSEHOLD, block.estate.kind[block.meters])
     home = _at_home(block, kind)
     by_hour = np.where(kind[:, None] == BUSINESS, _BUSINESS_BY_HOUR, DRAWS_BY_HOUR)[:, calendar.hour_of_day]
     by_day = np.exp(rng.normal(-(_DAY_SPREAD**2) / 2, _DAY_SPREAD, (size, calendar.days)))
@@ -65,6 +66,9 @@ def consume(block: MeterBlock) -> Consumption:
     leaking = between(calendar.hours, first, first + 24 * draws.many("leak_days", size))
     leaking &= draws.some("leak_share", size)[:, None]
     running += leaking * draws.many("leak_m3h", size)[:, None]
+    first = rng.integers(0, calendar.hours, size)
+    filling = between(calendar.hours, first, first + rng.integers(4, 30, size))
+    drawn += filling * (draws.some("filling_share", size) * draws.many("filling_m3h", size))[:, None]
     return Consumption(drawn, running, home, leaking, _dry(block))
 
 
@@ -72,7 +76,7 @@ def _at_home(block: MeterBlock, kind: Ints) -> Bools:
     draws, rng, days, size = block.draws, block.draws.rng, block.calendar.days, block.size
     home = np.ones((size, days), dtype=np.bool_)
     at = np.arange(days)
-    lived_in = (block.fault == "coil") & (rng.random(size) < 0.93)
+    lived_in = np.isin(block.fault, ["coil", "actuator"]) & (rng.random(size) < 0.93)
     home[draws.some("vacant_share", size) & ~lived_in] = False
     moved = draws.some("move_share", size) & ~lived_in
     day = rng.integers(0, days, size)[:, None]

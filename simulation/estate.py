@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
+from typing import Any
 
 import numpy as np
 
@@ -68,6 +69,8 @@ class Estate:
         Hours between which it hangs there.
     start_m3 : ndarray of float, shape (n_meters,)
         Register when it begins.
+    replaces : ndarray of int, shape (n_meters,)
+        Meter whose place it took within the record, -1 for none.
     """
 
     vendors: tuple[Vendor, ...]
@@ -90,6 +93,7 @@ class Estate:
     first_hour: Ints
     last_hour: Ints
     start_m3: Floats
+    replaces: Ints
 
     @property
     def size(self) -> int:
@@ -170,6 +174,29 @@ def make_estate(meters: int, vendors: tuple[Vendor, ...], calendar: Calendar, dr
         first_hour=first_hour,
         last_hour=last_hour,
         start_m3=np.round(np.maximum(age_y, 0) * people * 38 * rng.uniform(0.6, 1.3, meters), 3),
+        replaces=np.full(meters, -1, dtype=np.int64),
+    )
+
+
+def succeed(estate: Estate, old: Ints, hour: Ints, calendar: Calendar, draws: Draws) -> Estate:
+    """Return the estate with a new meter for each one taken out at an hour; it comes from its vendor's spare stock."""
+    count = len(old)
+    names = ("site", "region", "vendor", "model", "firmware", "installation", "kind", "valve", "flood_prone", "people")
+    copied: dict[str, Any] = {name: np.append(getattr(estate, name), getattr(estate, name)[old]) for name in names}
+    last_hour = estate.last_hour.copy()
+    last_hour[old] = hour
+    spare_lot = int(estate.lot.max(initial=0)) + 1 + estate.vendor[old]
+    return replace(
+        estate,
+        **copied,
+        lot=np.concatenate([estate.lot, spare_lot]),
+        waterproof=np.concatenate([estate.waterproof, np.ones(count, dtype=np.bool_)]),
+        rssi_dbm=np.concatenate([estate.rssi_dbm, estate.rssi_dbm[old] + draws.rng.normal(0, 1.5, count)]),
+        age_y=np.concatenate([estate.age_y, -hour / 24 / 365.25]),
+        first_hour=np.concatenate([estate.first_hour, hour + 1]),
+        last_hour=np.concatenate([last_hour, np.full(count, calendar.hours)]),
+        start_m3=np.concatenate([estate.start_m3, np.round(draws.rng.uniform(0.0, 0.3, count), 3)]),
+        replaces=np.concatenate([estate.replaces, old]),
     )
 
 

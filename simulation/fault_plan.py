@@ -114,6 +114,16 @@ class FaultPlan:
     onset: Ints
     culprits: tuple[Culprit, ...]
 
+    def extended(self, size: int) -> FaultPlan:
+        """Return the plan for `size` meters, of which the new ones do not fail."""
+        more = size - len(self.fault)
+
+        def longer(texts: Words) -> Words:
+            return np.append(texts, np.full(more, "", dtype=texts.dtype))
+
+        onset = np.append(self.onset, np.zeros(more, dtype=np.int64))
+        return FaultPlan(longer(self.fault), longer(self.cause), longer(self.mode), onset, self.culprits)
+
 
 @dataclass(frozen=True, slots=True)
 class World:

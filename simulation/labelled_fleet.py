@@ -6,7 +6,7 @@ import itertools
 import json
 import tempfile
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,15 @@ import polars as pl
 from lake.errors import UsageError
 from simulation.block_life import BlockResult, live_through
 from simulation.calendar_hours import Calendar
-from simulation.estate import make_estate
+from simulation.estate import make_estate, succeed
 from simulation.fault_plan import FaultPlan, World, plan_faults
 from simulation.happenings import make_happenings
 from simulation.meter_block import MeterBlock
 from simulation.paperwork import Paperwork, registry_rows, weather_rows, works_rows, write_rows
-from simulation.parameters import Draws
+from simulation.parameters import Draws, Ints
 from simulation.regional_weather import make_weather
 from simulation.scenarios import Scenario
+from simulation.vendors import without
 
 FORMAT = 1  # of the fleet; another number may mean other bytes from the same seed
 MOST_DAYS, LEAST_DAYS = 1500, 30
@@ -57,6 +58,8 @@ class FleetOrder:
         The same order gives the same bytes.
     start : date
         First local day.
+    without : tuple of str
+        Signals that no vendor sends; everything else stays as it is with them.
     """
 
     scenario: Scenario
@@ -64,6 +67,7 @@ class FleetOrder:
     days: int
     seed: int
     start: date
+    without: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 1 <= self.meters <= 1_000_000:
@@ -90,12 +94,15 @@ def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[int], None]
     """
     calendar = Calendar(order.start, order.days, order.scenario.zone)
     draws = Draws(order.scenario.ranges, np.random.default_rng([order.seed, 0]))
-    estate = make_estate(order.meters, order.scenario.vendors, calendar, draws)
+    estate = make_estate(order.meters, without(order.scenario.vendors, order.without), calendar, draws)
     weather = make_weather(calendar, len(estate.regions), draws)
     world = World(calendar, estate, weather, make_happenings(calendar, estate, weather, draws))
     plan = plan_faults(world, draws)
     with tempfile.TemporaryDirectory(dir=folder, prefix=".making-") as scratch:
-        results = list(_blocks(order, world, plan, Path(scratch), progress))
+        results = list(_blocks(order, world, plan, np.arange(estate.size), Path(scratch), progress))
+        world, plan = _with_successors(world, plan, results, draws)
+        new = np.arange(estate.size, world.estate.size)
+        results += _blocks(order, world, plan, new, Path(scratch), progress)
         count = _merge(Path(scratch), calendar, folder / "readings.jsonl")
     papers = Paperwork(world, plan, results, Draws(order.scenario.ranges, np.random.default_rng([order.seed, 1])))
     write_rows(folder / "registry.csv", registry_rows(world))
@@ -112,18 +119,34 @@ def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[int], None]
     return document
 
 
+def _with_successors(
+    world: World, plan: FaultPlan, results: list[BlockResult], draws: Draws
+) -> tuple[World, FaultPlan]:
+    """Return the fleet with a new meter for each that was exchanged, for its age or because it failed."""
+    hours = world.calendar.hours
+    aged = np.flatnonzero(world.estate.last_hour < hours)
+    failed = np.concatenate([each.outcome.meter[each.outcome.exchanged] for each in results])
+    visited = np.concatenate([each.outcome.visited[each.outcome.exchanged] for each in results])
+    old = np.append(aged, failed)
+    taken_out = np.append(world.estate.last_hour[aged], visited.astype(np.int64))
+    order = np.argsort(old)
+    estate = succeed(world.estate, old[order], taken_out[order], world.calendar, draws)
+    return replace(world, estate=estate), plan.extended(estate.size)
+
+
 def _blocks(
-    order: FleetOrder, world: World, plan: FaultPlan, scratch: Path, progress: Callable[[int], None]
+    order: FleetOrder, world: World, plan: FaultPlan, meters: Ints, scratch: Path, progress: Callable[[int], None]
 ) -> Iterator[BlockResult]:
-    """Work through the fleet block by block; messages go to a file of their own, in order of receipt."""
+    """Work through meters block by block; messages go to a file of their own, in order of receipt."""
     size = max(_BLOCK_HOURS // world.calendar.hours, 1)
-    for number, first in enumerate(range(0, order.meters, size)):
-        meters = np.arange(first, min(first + size, order.meters))
-        draws = Draws(order.scenario.ranges, np.random.default_rng([order.seed, 2, number]))
-        result = live_through(MeterBlock(world, plan, meters, draws))
-        result.messages.write_parquet(scratch / f"{number:06d}.parquet", row_group_size=_ROW_GROUP, compression="lz4")
-        progress(len(meters))
-        yield BlockResult(result.messages.clear(), result.outcome, result.wheels_m3, result.home, result.quarantined)
+    for place in range(0, len(meters), size):
+        block = meters[place : place + size]
+        draws = Draws(order.scenario.ranges, np.random.default_rng([order.seed, 2, int(block[0])]))
+        result = live_through(MeterBlock(world, plan, block, draws))
+        file = scratch / f"{int(block[0]):09d}.parquet"
+        result.messages.write_parquet(file, row_group_size=_ROW_GROUP, compression="lz4")
+        progress(len(block))
+        yield replace(result, messages=result.messages.clear())
 
 
 def _merge(scratch: Path, calendar: Calendar, target: Path) -> int:
@@ -163,9 +186,11 @@ def _document(
         "timezone": order.scenario.zone,
         "regions": list(world.estate.regions),
         "module_vendors": [each.name for each in world.estate.vendors],
+        "without": list(order.without),
         "ranges": {name: list(span) for name, span in order.scenario.ranges.items()},
         "messages": messages,
         "meant_for_quarantine": quarantined,
+        "exchanged_meters": world.estate.size - order.meters,
         "faulty_meters": meters,
         "incidence": round(meters / order.meters, 4),
         "faults": {fault: dict(sorted(causes.items())) for fault, causes in sorted(by.items())},

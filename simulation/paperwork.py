@@ -161,7 +161,10 @@ class Paperwork:
     def __init__(self, world: World, plan: FaultPlan, results: Sequence[BlockResult], draws: Draws) -> None:
         self.world, self.plan, self.draws, self.rng = world, plan, draws, draws.rng
         self.outcomes: list[Outcome] = [each.outcome for each in results]
-        self.wheels = np.concatenate([each.wheels_m3 for each in results])
+        new = np.flatnonzero(world.estate.replaces >= 0)
+        self.successors = dict(zip(world.estate.replaces[new].tolist(), new.tolist(), strict=True))
+        self.readings = [reading for each in results for reading in each.readings]
+        self.at_home = np.concatenate([each.at_home for each in results])
         faulty = np.concatenate([each.meter for each in self.outcomes])
         self.healthy = np.setdiff1d(np.arange(world.estate.size), faulty)
 
@@ -209,10 +212,13 @@ class Paperwork:
                     "submerged": bool(cause == "moisture" or (wet and rng.random() < 0.2)),
                     "sediment_seen": cause == "sediment",
                     "display": "blank" if fault == "battery" else "ok",
-                    "action": "repaired" if each.repaired[n] else str(rng.choice(["none", "returned"])),
+                    "action": self._action(bool(each.repaired[n]), bool(each.exchanged[n])),
+                    "new_meter_id": self._successor(meter) if each.exchanged[n] else None,
                 }
                 rows.append(row)
-        visited = self.healthy[rng.random(len(self.healthy)) < self.draws.one("no_defect_share")]
+        # An empty home is visited in vain more often: nothing moves there.
+        odd = np.where(self.at_home[self.healthy] < 0.6, 5.0, 0.7)
+        visited = self.healthy[rng.random(len(self.healthy)) < odd * self.draws.one("no_defect_share")]
         for meter in visited:
             row = dict.fromkeys(INSPECTION)
             row |= {
@@ -229,7 +235,36 @@ class Paperwork:
                 "action": "none",
             }
             rows.append(row)
+        rows += self._site_readings()
         return sorted(rows, key=lambda row: (row["inspected_at"], row["meter_id"]))
+
+    def _action(self, repaired: bool, exchanged: bool) -> str:
+        if exchanged:
+            return "exchanged"
+        return "repaired" if repaired else str(self.rng.choice(["none", "returned"]))
+
+    def _successor(self, meter: int) -> str | None:
+        """Return the id of the meter that took a meter's place."""
+        new = self.successors.get(meter)
+        return None if new is None else self.world.estate.meter_id(new)
+
+    def _site_readings(self) -> Rows:
+        """Return what readers wrote down on site; they read the register and judge nothing."""
+        rows: Rows = []
+        for each in self.readings:
+            row: dict[str, Any] = dict.fromkeys(INSPECTION)
+            row |= {
+                "meter_id": self.world.estate.meter_id(each.meter),
+                "inspected_at": self.world.calendar.moment(each.hour),
+                "inspector": f"synthetic-reader-{int(self.rng.integers(1, 5))}",
+                "finding": "other",
+                "display": "ok",
+                "register_reading_m3": round(each.wheels_m3, 3),
+                "action": "none",
+                "note": "meter reading round",
+            }
+            rows.append(row)
+        return rows
 
     def reports(self) -> Rows:
         """Return customers' complaints: of faults that were noticed, and of nothing."""

@@ -48,6 +48,8 @@ class Reports:
         From measuring to arriving.
     doubled_s : ndarray of float
         How much later it arrives again; NaN: it does not.
+    begun : ndarray of int
+        How often the meter had started again by then.
     """
 
     meter: Ints
@@ -62,6 +64,7 @@ class Reports:
     delivered: Bools
     delay_s: Floats
     doubled_s: Floats
+    begun: Ints
 
     def only(self, keep: Bools) -> Reports:
         """Return the rows that `keep` tells."""
@@ -113,6 +116,7 @@ def report(block: MeterBlock, charge: Charge, radio: Radio, made: Movements, dea
         delivered,
         delay_s,
         doubled_s,
+        np.cumsum(restarted),
     ).only(sent)
 
 

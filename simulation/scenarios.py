@@ -49,14 +49,15 @@ SCENARIOS: Mapping[str, Scenario] = {
         Scenario("standard", "an ordinary winter of the North China Plain, with two or three cold snaps"),
         Scenario(
             "harsh_winter",
-            "deeper and longer cold, more bare pipes and slow valves",
+            "deeper, longer and more frequent cold than usual",
             date(2020, 11, 1),
             ranges={
                 "mean_c": (9.5, 12.0),
                 "cold_snaps": (3, 4),
                 "cold_snap_c": (-15.0, -10.0),
                 "cold_snap_days": (5, 12),
-                "incidence": (0.045, 0.055),
+                "lagged_w_per_m2_k": (0.015, 0.045),
+                "incidence": (0.035, 0.045),
             },
         ),
         Scenario(
@@ -71,6 +72,28 @@ SCENARIOS: Mapping[str, Scenario] = {
             },
         ),
         Scenario(
+            "wet",
+            "a rainy autumn and winter with pits that stand under water, and weak radio",
+            date(2022, 9, 1),
+            ranges={
+                "wet_day_share": (0.35, 0.5),
+                "downpours": (5, 9),
+                "pit_share": (0.35, 0.5),
+                "flood_share": (0.6, 0.9),
+                "site_rssi_dbm": (-110, -90),
+            },
+        ),
+        Scenario(
+            "prepaid",
+            "valves nearly everywhere, closed and opened for arrears again and again; works in many pipes",
+            date(2024, 2, 1),
+            ranges={
+                "valve_share": (0.85, 1.0),
+                "commanded_share": (0.3, 0.5),
+                "works_of_a_site": (0.3, 0.5),
+            },
+        ),
+        Scenario(
             "held_out",
             "vendors, zone, season and ranges that nothing is tuned on; with a change to summer time",
             date(2021, 12, 1),
@@ -79,6 +102,7 @@ SCENARIOS: Mapping[str, Scenario] = {
             {
                 "mean_c": (10.5, 13.0),
                 "day_noise_c": (2.8, 3.8),
+                "lagged_w_per_m2_k": (0.015, 0.05),
                 "cold_snap_c": (-14.0, -8.0),
                 "people": (1.0, 3.2),
                 "litres_per_person_day": (90, 190),

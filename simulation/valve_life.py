@@ -23,8 +23,9 @@ STATE_OPEN, STATE_CLOSED, STATE_FAULT, STATE_UNKNOWN = range(4)
 STATES = ("open", "closed", "fault", "unknown")
 _SCATTER = 0.03  # of the current from stroke to stroke; assumed
 _STUCK_FRICTION = 6.0  # beyond any stall current
-_COLD_STALL_C = -3.0  # below it a victim's grease is too stiff; assumed
-_RETRY_H = (0.0, 26.0, 50.0, 97.0)  # after a command that was not obeyed it is sent again
+COLD_STALL_C = -3.0  # below it a victim's grease is too stiff; assumed
+_COLD_FROM_DAY = 8  # before it a meter's own past is too short to tell
+_RETRY_H = (26.0, 50.0, 97.0)  # after a command that was not obeyed it is sent again
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,31 +90,41 @@ class Schedule:
     kind: Ints
     refusal: Ints
     noise: Floats = field(repr=False)
+    retry: Bools = field(repr=False)
 
 
 def find_defects(block: MeterBlock) -> Defect:
-    """Return what is wrong with the valves, from their onset on and without end."""
+    """Return what is wrong with the valves, from their onset on; only what the cold stiffens has an end."""
     failing = block.fault == "actuator"
+    cold = block.is_mode("cold_stall")
+    below = block.case_c < COLD_STALL_C
+    below[:, : 24 * _COLD_FROM_DAY] = False
+    some = below.any(axis=1)
+    thaw = np.where(some, block.calendar.hours - np.argmax(below[:, ::-1], axis=1), np.inf)
+    first = np.where(cold, np.where(some, np.argmax(below, axis=1), np.inf), block.onset)
     leaky = failing & block.is_mode("grit", "seat_leak", "pried")
     growth = np.where(block.is_mode("wear"), 0.7, 1.0) * block.draws.many("friction_per_day", block.size)
     return Defect(
-        first=np.where(failing, block.onset, np.inf).astype(np.float64),
-        last=np.full(block.size, np.inf),
+        first=np.where(failing, first, np.inf),
+        last=np.where(failing & cold, thaw, np.inf),
         friction_per_day=np.where(block.is_mode("grit", "wear"), growth, 0.0),
         seat_leak_m3h=np.where(leaky, block.draws.many("seat_leak_m3h", block.size), 0.0),
     )
 
 
-def schedule(block: MeterBlock) -> Schedule:
+def schedule(block: MeterBlock, defect: Defect) -> Schedule:
     """Return all orders of a block, in order of meter and time."""
     draws, rng, calendar = block.draws, block.draws.rng, block.calendar
     valve = block.estate.valve[block.meters]
-    meters, hours, kinds = [], [], []
+    meters, hours, kinds, retries = [], [], [], []
 
     def add(who: Ints, at: Floats, kind: int) -> None:
-        meters.append(who)
-        hours.append(at)
-        kinds.append(np.full(len(who), kind))
+        """Order it, and again for as long as it was not obeyed."""
+        for after in (0.0,) if kind == EXERCISE else (0.0, *_RETRY_H):
+            meters.append(who)
+            hours.append(at + after)
+            kinds.append(np.full(len(who), kind))
+            retries.append(np.full(len(who), after > 0))
 
     every = block.of_vendor("exercise_days")
     phase = np.floor(rng.random(block.size) * every)
@@ -123,41 +134,55 @@ def schedule(block: MeterBlock) -> Schedule:
         add(who, calendar.day_start[day[who]] + 3.0 + rng.random(len(who)) * 0.2, EXERCISE)
     told = np.flatnonzero(valve & draws.some("commanded_share", block.size) & (block.fault != "actuator"))
     closed = _working_hour(rng.uniform(24, calendar.hours, len(told)))
-    again = rng.random(len(told)) < 0.5  # half of the orders are sent twice
+    twice = rng.random(len(told)) < 0.3  # some orders are sent twice, obeyed or not
     for at, kind in (
         (closed, TO_CLOSE),
         (_working_hour(closed + 24 * draws.many("closed_days", len(told))), TO_OPEN),
     ):
         add(told, at, kind)
-        add(told[again], at[again] + rng.uniform(1, 26, int(again.sum())), kind)
-    failing = np.flatnonzero(block.fault == "actuator")
+        once_more = at[twice] + rng.uniform(1, 24, int(twice.sum()))
+        meters.append(told[twice])
+        hours.append(once_more)
+        kinds.append(np.full(len(once_more), kind))
+        retries.append(np.zeros(len(once_more), dtype=np.bool_))
+    failing = np.flatnonzero(np.isfinite(defect.first))
     # Somebody closes a failing valve some time after it began to fail; else nobody would ever notice.
     slow = block.is_mode("grit", "wear")[failing]
     wait = np.where(slow, rng.uniform(8, 45, len(failing)), rng.uniform(0.3, 14, len(failing))) * 24
-    first = _working_hour(block.onset[failing] + wait)
+    chilly = block.is_mode("cold_stall")[failing]
+    wait = np.where(chilly, rng.uniform(0.1, 3.0, len(failing)) * 24, wait)
+    first = _working_hour(defect.first[failing] + wait)
     dead = block.is_mode("dead_valve")[failing]
     # A shaft that breaks while the valve is closed leaves it closed whatever it is told.
     shut = failing[dead & (rng.random(len(failing)) < 0.6)]
     add(shut, _working_hour(block.onset[shut] - rng.uniform(12, 60, len(shut))), TO_CLOSE)
-    for retry in _RETRY_H:
-        add(failing, first + retry, TO_CLOSE)
+    add(failing, first, TO_CLOSE)
     reopened = first + rng.uniform(6, 9, len(failing)) * 24
-    for retry in _RETRY_H:
-        add(failing, _working_hour(reopened) + retry, TO_OPEN)
+    add(failing, _working_hour(reopened), TO_OPEN)
     for later in (20 * 24, 32 * 24):
         add(failing, _working_hour(reopened + later), TO_CLOSE)
         add(failing, _working_hour(reopened + later + 40), TO_OPEN)
     meter, hour, of_kind = np.concatenate(meters), np.concatenate(hours), np.concatenate(kinds)
+    again = np.concatenate(retries)
     known = (hour >= block.estate.first_hour[block.meters][meter]) & (hour < calendar.hours - 1)
     order = np.lexsort((of_kind, hour, meter))
     order = order[known[order]]
+    order = order[~_superseded(meter[order], of_kind[order], again[order])]
+    refused = (of_kind[order] != EXERCISE) & ~again[order] & (rng.random(len(order)) < draws.one("refusal_share"))
     refusal = np.where(
-        (of_kind[order] != EXERCISE) & (rng.random(len(order)) < draws.one("refusal_share")),
+        refused,
         rng.choice([ARREARS, BUSY, BUSY, MAGNET, UNDER_VOLTAGE], len(order)),
         NOT_REFUSED,
     )
     noise = np.clip(rng.normal(1.0, _SCATTER, len(order)), 0.9, 1.1)
-    return Schedule(meter[order], hour[order], of_kind[order], refusal, noise)
+    return Schedule(meter[order], hour[order], of_kind[order], refusal, noise, again[order])
+
+
+def _superseded(meter: Ints, kind: Ints, again: Bools) -> Bools:
+    """Tell which repetitions are void because the meter was told the contrary since; rows by meter and time."""
+    place = np.arange(len(meter))
+    last = np.maximum.accumulate(np.where((kind != EXERCISE) & ~again, place, 0))
+    return np.asarray(again & ((kind[last] != kind) | (meter[last] != meter)))
 
 
 def _working_hour(hour: Floats) -> Floats:
@@ -188,7 +213,9 @@ def live(block: MeterBlock, orders: Schedule, defect: Defect, valves: Valves, co
     for first, last in itertools.pairwise(limits):
         row = by_rank[first:last]
         _move(block, row, made, defect, valves, cold_friction, orders.noise, position, state)
-    return made
+    # A command that was obeyed is not sent again.
+    needless = orders.retry & (made.refusal == IN_POSITION)
+    return Movements(**{name: getattr(made, name)[~needless] for name in Movements.__slots__})
 
 
 def _move(
@@ -215,7 +242,7 @@ def _move(
     friction = 1.0 + cold_friction[meter] * np.clip((10.0 - case_c) / 20.0, 0.0, 2.0)
     friction += bad * defect.friction_per_day[meter] * (hour - np.where(bad, defect.first[meter], hour)) / 24
     mode = block.mode[meter]
-    cold = (mode == "cold_stall") & (case_c < _COLD_STALL_C)
+    cold = (mode == "cold_stall") & (case_c < COLD_STALL_C)
     friction = np.where(bad & ((mode == "stall") | cold), _STUCK_FRICTION, friction)
     these = Valves(valves.travel_s[meter], valves.running_ma[meter], valves.stall_ma[meter], valves.time_out_s[meter])
     stroke = strokes(these, friction, noise[row], ~(bad & (mode == "stripped")))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from lake.errors import UsageError
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,35 @@ IVY = Vendor(
     "Synthetic Ivy", "hourly", (("SI-15", "optical"), ("SI-20", "reed")), ("20", "21"),
     cell="ER34615", capacity_mah=19000.0, battery_step_v=0.1, load=False, travel=False, exercise_days=30, share=0.6,
 )  # fmt: skip
+
+# What can be taken from every vendor, to see how a diagnosis does without it.
+SIGNALS: Mapping[str, Mapping[str, Any]] = {
+    "temperature": {"temperature": False, "water_temperature": False},
+    "load": {"load": False},
+    "travel": {"travel": False},
+    "current": {"current": False},
+    "amplitude": {"amplitude": False},
+    "flow": {"flow": "none"},
+    "codes": {"codes": False},
+    "coverage": {"coverage": False, "snr": False},
+    "fine_voltage": {"battery_step_v": 0.1},
+}
+
+
+def without(vendors: tuple[Vendor, ...], signals: tuple[str, ...]) -> tuple[Vendor, ...]:
+    """Return vendors that do not send some of :data:`SIGNALS`.
+
+    Raises
+    ------
+    UsageError
+        There is no such signal.
+    """
+    unknown = [name for name in signals if name not in SIGNALS]
+    if unknown:
+        raise UsageError(f"there is no signal {unknown[0]!r} to leave out; there are {', '.join(SIGNALS)}")
+    lacks = {name: value for signal in signals for name, value in SIGNALS[signal].items()}
+    return tuple(replace(vendor, **lacks) for vendor in vendors)
+
 
 USUAL = (ALDER, BIRCH, CEDAR, DOGWOOD, ELM, FIR)
 HELD_OUT = (GINKGO, HAZEL, IVY)
