@@ -240,17 +240,37 @@ def _zero(values: Array) -> Array:
 
 
 # Plain columns of the row before that the state of a row needs.
-HANDED_ON = ("last_ts", "last_volume_ts", "last_volume_m3", "seq_last")
+HANDED_ON = (
+    "last_ts", "last_volume_ts", "last_volume_m3", "seq_last", "valve_travel_last_s", "valve_current_last_ma",
+)  # fmt: skip
+MOST_UPLINKS_A_MINUTE = 1.0  # a counter that ran faster was set, not counted up
 
 
-def _presence(now: Now, before: Columns, _settings: ProfileSettings) -> Columns:
+def _presence(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     fell = now["seq_first"] < before["seq_last"]
+    uplinks = _uplinks(now, before, reset=fell | (now["seq_resets"] > 0))
+    costs = np.asarray(settings.coverage_cost)
+    weak = now["rssi_median_dbm"] <= settings.weak_rssi_dbm
+    known = np.clip(_zero(now["coverage_worst"]), 0, 2).astype(np.int64)
+    cost = np.where(np.isnan(now["coverage_worst"]), np.where(weak, costs[2], costs[0]), costs[known])
     return {
+        "uplinks": uplinks,
+        "total_uplinks": _zero(before["total_uplinks"]) + uplinks,
+        "total_radio_uplinks": _zero(before["total_radio_uplinks"]) + uplinks * cost,
         "days_seen": _zero(before["days_seen"]) + 1,
         "first_seen_ts": _either(before["first_seen_ts"], now["first_ts"]),
         "gap_s": (now["first_ts"] - before["last_ts"]) * MICROSECOND_S,
         "total_seq_resets": _zero(before["total_seq_resets"]) + _zero(now["seq_resets"]) + fell,
     }
+
+
+def _uplinks(now: Now, before: Columns, *, reset: npt.NDArray[np.bool_]) -> Array:
+    """Return the messages sent since the row before: by the meter's own counter, else those that arrived."""
+    counted = now["seq_last"] - before["seq_last"]
+    minutes = (now["last_ts"] - before["last_ts"]) * MICROSECOND_S / 60
+    counts = ~reset & (counted >= 0) & (counted <= MOST_UPLINKS_A_MINUTE * minutes)
+    came = _zero(now["messages"])
+    return np.where(counts, np.maximum(counted, came), came)
 
 
 def _register(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
@@ -294,6 +314,9 @@ def _battery(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     state["battery_base_min_c"] = np.fmin(before["battery_base_min_c"], np.where(warm, warmth, np.nan))
     state["battery_base_step_v"] = np.fmin(before["battery_base_step_v"], now["battery_step_v"])
     usable = known & ~np.isnan(volts)
+    distance = np.where(usable & joins, np.abs(volts - expected), 0.0)
+    state["battery_base_dev_days"] = _zero(before["battery_base_dev_days"]) + (usable & joins)
+    state["battery_base_dev_v"] = _zero(before["battery_base_dev_v"]) + distance
     state["battery_expected_v"] = np.where(usable, expected, np.nan)
     state["battery_compensated"] = np.where(usable, compensated.astype(float), np.nan)
     return state
@@ -320,6 +343,47 @@ def _expected(sums: Columns, warmth: Array, settings: ProfileSettings) -> tuple[
     return np.where(compensated, line, plain), compensated
 
 
+RATIO_30_C = 3.0  # a cell's inner resistance at -10 °C against 20 °C; a trade figure, order of magnitude only
+LOAD_SLOPE_WEIGHT = 2.0  # of the usual slope, as the sum of squared differences of x it stands for
+NOMINAL_V = 3.6  # where a meter sends the voltage under load alone; only its changes matter
+
+
+def _load(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
+    r"""Expect a sag under load: it grows with the cell's inner resistance, which grows with the cold.
+
+    With :math:`x = 3^{(20-T)/30}`, the resistance at T in units of that at 20 °C, a line through the meter's own days,
+    drawn towards the one through the origin:
+
+    .. math:: b = \frac{\sum (x-\bar x)(s-\bar s) + w b_0}{\sum (x-\bar x)^2 + w}, \quad b_0 = \bar s / \bar x
+    """
+    sag = _either(now["battery_median_v"], np.full_like(now["battery_load_median_v"], NOMINAL_V))
+    sag = sag - now["battery_load_median_v"]
+    days, mean_v = _zero(before["load_base_days"]), _zero(before["load_base_sag_v"])
+    sums = {name: _zero(before[f"load_base_sum_{name}"]) for name in ("x", "xx", "xv")}
+    with np.errstate(divide="ignore", invalid="ignore"):
+        mean_x = np.where(days > 0, sums["x"] / days, 1.0)
+        # A day without a temperature says nothing of the slope.
+        x = _either(RATIO_30_C ** ((20.0 - now["battery_temperature_c"]) / 30.0), mean_x)
+        usual = np.maximum(mean_v, 0.0) / mean_x
+        product = sums["xv"] - days * mean_x * mean_v
+        slope = (product + LOAD_SLOPE_WEIGHT * usual) / (sums["xx"] - days * mean_x**2 + LOAD_SLOPE_WEIGHT)
+        expected = mean_v + np.clip(slope, 0.0, 2.0 * usual) * (x - mean_x)
+    known = days >= settings.battery_base_min_days
+    limit = np.maximum(settings.load_base_deeper * expected, settings.load_base_deeper_v)
+    joins = ~np.isnan(sag) & ~(known & (sag > expected + limit))
+    count = days + joins
+    mean = np.where(joins, mean_v + (sag - mean_v) / np.maximum(count, 1), mean_v)
+    return {
+        "load_base_days": count,
+        "load_base_sag_v": np.where(count > 0, mean, np.nan),
+        "load_base_sum_x": sums["x"] + np.where(joins, x, 0.0),
+        "load_base_sum_xx": sums["xx"] + np.where(joins, x**2, 0.0),
+        "load_base_sum_xv": sums["xv"] + np.where(joins, x * sag, 0.0),
+        "load_base_max_x": np.fmax(before["load_base_max_x"], np.where(joins, x, np.nan)),
+        "load_expected_sag_v": np.where(known & ~np.isnan(sag), expected, np.nan),
+    }
+
+
 def _mean_of_first(days: Array, mean: Array, value: Array, limit: int) -> tuple[Array, Array]:
     """Return day count and mean after `value`, which only the first `limit` values move."""
     count = _zero(days)
@@ -331,18 +395,31 @@ def _mean_of_first(days: Array, mean: Array, value: Array, limit: int) -> tuple[
 
 
 def _baselines(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
-    """Sag, amplitude, travel time and current of the meter's own first days."""
-    sag = now["battery_median_v"] - now["battery_load_median_v"]
+    """Amplitude of the meter's own first days, travel time and current of its own first movements."""
+    repeats = (now["valve_movements"] == 1) & _equal(now["valve_travel_last_s"], before["valve_travel_last_s"])
+    repeats &= _equal(now["valve_current_last_ma"], before["valve_current_last_ma"])
+    moved = (_zero(now["valve_movements"]) > 0) & ~repeats
     values = {
-        ("load_base_days", "load_base_sag_v"): sag,
-        ("coil_base_days", "coil_base_mv"): now["coil_signal_median_mv"],
-        ("travel_base_days", "travel_base_s"): now["valve_travel_median_s"],
-        ("current_base_days", "current_base_ma"): now["valve_current_max_ma"],
+        ("coil_base_days", "coil_base_mv"): (now["coil_signal_median_mv"], settings.base_days),
+        ("travel_base_days", "travel_base_s"): (
+            np.where(moved, now["valve_travel_median_s"], np.nan), settings.base_movement_days,
+        ),
+        ("current_base_days", "current_base_ma"): (
+            np.where(moved, now["valve_current_max_ma"], np.nan), settings.base_movement_days,
+        ),
+    }  # fmt: skip
+    state: Columns = {
+        "valve_moved": moved.astype(float),
+        "total_movement_days": _zero(before["total_movement_days"]) + moved,
     }
-    state: Columns = {}
-    for (days, mean), value in values.items():
-        state[days], state[mean] = _mean_of_first(before[days], before[mean], value, settings.base_days)
+    for (days, mean), (value, limit) in values.items():
+        state[days], state[mean] = _mean_of_first(before[days], before[mean], value, limit)
     return state
+
+
+def _equal(first: Array, second: Array) -> npt.NDArray[np.bool_]:
+    same: npt.NDArray[np.bool_] = (first == second) | (np.isnan(first) & np.isnan(second))
+    return same
 
 
 def _draws(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
@@ -420,6 +497,9 @@ def _valve(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
         "command_refused": np.where(known, refused > 0, np.nan),
         "disagree_since_ts": np.where(holds, _either(since, _contradicted(now, command_ts, new, settings)), np.nan),
         "disagree_readings": np.where(holds, earlier + _zero(contrary), np.nan),
+        "total_commands_missed": _zero(before["total_commands_missed"])
+        + _zero(now["valve_commands_missed"])
+        + (new & ~np.isnan(before["disagree_since_ts"])),
     }
 
 
@@ -436,4 +516,4 @@ def _contradicted(now: Now, command_ts: Array, new: npt.NDArray[np.bool_], setti
     return np.minimum(np.where(new, due, np.fmax(due, now["first_ts"])), now["valve_state_ts"])
 
 
-PARTS = (_presence, _register, _battery, _draws, _baselines, _valve)
+PARTS = (_presence, _register, _battery, _draws, _load, _baselines, _valve)

@@ -16,7 +16,7 @@ import polars as pl
 from diagnostics.local_day import with_local_day
 from diagnostics.ordering import in_order, of_days
 from diagnostics.register import MICROSECONDS, register_profile
-from diagnostics.segments import Segments
+from diagnostics.segments import Flags, Floats, Segments
 from diagnostics.settings import ProfileSettings
 from diagnostics.sources import several_sources, sources_profile
 from diagnostics.valve import valve_profile
@@ -81,7 +81,7 @@ def day_profile(
         _register(usable, meters, settings),
         *_signals(usable, settings),
         _battery(usable),
-        _valve(usable),
+        _valve(usable, settings),
         sources_profile(keyed, usable.every, settings),
         _codes(keyed, _received(error_codes, as_of)),
     ]
@@ -115,7 +115,7 @@ def _keyed(
     located = with_local_day(readings.select(told), meters, default_zone) if told else readings.clear()
     if "source" in told and not several_sources(located):
         located = located.with_columns(pl.lit(located["source"].first()).alias("source"))
-    return of_days(in_order(located).drop("received_at", strict=False), days)
+    return of_days(in_order(located), days)
 
 
 def _is_silent(values: pl.Series) -> bool:
@@ -223,7 +223,17 @@ def _reception(keyed: pl.DataFrame, usable: Usable) -> pl.DataFrame:
         pl.Series("interval_s", interval, nan_to_null=True),
         pl.Series("longest_gap_s", longest, nan_to_null=True),
         pl.Series("usable_readings", usable_readings),
+        pl.Series("messages", runs.sum(_begins_message(keyed, took))),
     )
+
+
+def _begins_message(keyed: pl.DataFrame, took: Floats) -> Flags:
+    """Tell which readings begin a message: a profile brings many at once, other programs bring copies."""
+    begins: Flags = took != 0
+    if "received_at" in keyed.columns:
+        received = keyed["received_at"].to_physical().fill_null(0).to_numpy()
+        begins[1:] &= (received[1:] != received[:-1]) | (took[1:] < 0)
+    return begins
 
 
 def _sources(keyed: pl.DataFrame) -> pl.Series | pl.Expr:
@@ -365,14 +375,14 @@ def _voltage_step(volts: pl.Expr) -> pl.Expr:
     return pl.when(fits[0]).then(0.1).when(fits[1]).then(0.01).otherwise(0.001)
 
 
-def _valve(usable: Usable) -> pl.DataFrame | None:
+def _valve(usable: Usable, settings: ProfileSettings) -> pl.DataFrame | None:
     present = [name for name in VALVE if usable.has(name)]
     if not present:
         return None
     told = usable.telling(present)
     types = {name: pl.Float64 if name.endswith(("_s", "_ma")) else pl.String for name in VALVE}
     missing = [pl.lit(None, dtype=types[name]).alias(name) for name in VALVE if name not in present]
-    return valve_profile(told.select("key", "ts", *present).with_columns(missing))
+    return valve_profile(told.select("key", "ts", *present).with_columns(missing), settings)
 
 
 def _codes(keyed: pl.DataFrame, error_codes: pl.DataFrame) -> pl.DataFrame | None:

@@ -81,14 +81,10 @@ def _fired(seen: View, settings: RuleSettings) -> pl.DataFrame:
     answers = [(rule, rule.evaluate(seen, settings)) for rule in RULES.values()]
     spoken = [_complete(rule, answer) for rule, answer in answers if not answer.is_empty()]
     every = pl.concat(spoken or [_complete(*answers[0])])
+    # A fault mutes another only once it is sure itself.
     explains = (pl.col("kind") == "condition") | (pl.col("strength") == "act")
     speaking = every.filter(explains)
-    conditions = pl.concat(
-        [
-            speaking.filter(pl.col("kind") == "condition").select("meter_id", pl.col("fault").alias("inhibitor")),
-            speaking.select("meter_id", pl.col("rule").alias("inhibitor")),
-        ]
-    )
+    conditions = pl.concat([speaking.select("meter_id", pl.col(name).alias("inhibitor")) for name in ("fault", "rule")])
     muting = (
         every.select("meter_id", "rule", "inhibitors")
         .explode("inhibitors")

@@ -10,7 +10,8 @@ from datetime import datetime
 
 import polars as pl
 
-from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, MOST_ACTIVE
+from diagnostics.cells import with_cells
+from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, MOST_ACTIVE, NOMINAL_V
 from diagnostics.facts import Facts, with_place
 from diagnostics.peers import with_peers
 from lake.schemas import DAILY
@@ -30,7 +31,8 @@ class View:
         Time of the diagnosis (UTC).
     days : polars.DataFrame
         Daily rows of the last 60 days of each meter, sorted by meter and day, with the columns of
-        :func:`with_derived`, :func:`diagnostics.facts.with_place`, :func:`diagnostics.peers.with_peers` and
+        :func:`with_derived`, :func:`diagnostics.facts.with_place`, :func:`diagnostics.peers.with_peers`,
+        :func:`diagnostics.cells.with_cells` and
         ``age_days`` (0 = the meter's newest day).
     features : polars.DataFrame
         One row a meter, sorted by ``meter_id``.
@@ -67,7 +69,7 @@ def view(daily: pl.DataFrame, as_of: datetime, facts: Facts | None = None) -> Vi
         .with_columns(((pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days()).alias("age_days"))
         .filter(pl.col("age_days") < WINDOW_DAYS)
     )
-    days = with_peers(with_derived(with_place(latest, known_facts)))
+    days = with_cells(with_peers(with_derived(with_place(latest, known_facts))))
     gaps = known_facts.gaps.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
     return View(as_of, days, features(days, as_of), _codes(days), replace(known_facts, gaps=gaps))
 
@@ -98,7 +100,7 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
     (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls of
     the register that came back; ``jump_m3`` the largest of them [m³].
     """
-    sag = pl.col("battery_median_v") - pl.col("battery_load_median_v")
+    sag = pl.coalesce(pl.col("battery_median_v"), pl.lit(NOMINAL_V)) - pl.col("battery_load_median_v")
     share = pl.col("active_intervals") / pl.col("flow_intervals")
     number = -(1 - share).log() * pl.col("flow_intervals")
     tells = (
@@ -107,13 +109,14 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
         & (share <= MOST_ACTIVE)
         & (pl.col("consumption_m3") > 0)
     )
+    moved = pl.col("valve_moved").fill_null(value=False)
     derived = days.with_columns(
         (pl.col("consumption_m3") + pl.col("carried_m3").clip(0).fill_null(0)).alias("day_m3"),
         (pl.col("battery_expected_v") - pl.col("battery_median_v")).round(4).alias("battery_fall_v"),
-        (sag - pl.col("load_base_sag_v")).round(4).alias("sag_excess_v"),
+        (sag - pl.col("load_expected_sag_v")).round(4).alias("sag_excess_v"),
         (pl.col("coil_signal_median_mv") / pl.col("coil_base_mv")).alias("coil_share"),
-        (pl.col("valve_travel_median_s") / pl.col("travel_base_s")).alias("travel_ratio"),
-        (pl.col("valve_current_max_ma") / pl.col("current_base_ma")).alias("current_ratio"),
+        pl.when(moved).then(pl.col("valve_travel_median_s") / pl.col("travel_base_s")).alias("travel_ratio"),
+        pl.when(moved).then(pl.col("valve_current_max_ma") / pl.col("current_base_ma")).alias("current_ratio"),
         pl.when(tells).then((pl.col("consumption_m3") / number).log() - pl.col("draw_base_log")).alias("draw_change"),
         pl.when(tells).then(number.log() - pl.col("draws_base_log")).alias("draws_change"),
         pl.coalesce("interval_s", "gap_s").alias("usual_s"),
@@ -177,6 +180,15 @@ def _within(days: int) -> pl.Expr:
     return pl.col("age_days") < days
 
 
+def _a_day(total: str, days: int) -> pl.Expr:
+    """Return the growth of a running total over the last `days`, a day; of a younger meter over what there is."""
+    within = pl.col(total).filter(_within(days + 1))
+    took = (
+        pl.col("day").filter(_within(days + 1)).last() - pl.col("day").filter(_within(days + 1)).first()
+    ).dt.total_days()
+    return pl.when(took > 0).then((within.last() - within.first()) / took)
+
+
 def _register_counts() -> list[pl.Expr]:
     month = _within(30)
     return [
@@ -204,6 +216,8 @@ def _signal_figures() -> list[pl.Expr]:
         pl.col("battery_fall_v").filter(_within(7)).median().alias("battery_fall_v_7d"),
         pl.col("battery_load_min_v").filter(_within(7)).min().alias("battery_load_min_v_7d"),
         pl.col("sag_excess_v").filter(_within(7)).median().alias("sag_excess_v_7d"),
+        pl.col("cell_fall_v").filter(_within(7)).median().alias("cell_fall_v_7d"),
+        pl.col("cell_sag_v").filter(_within(7)).median().alias("cell_sag_v_7d"),
         pl.col("coil_share").filter(_within(7)).median().alias("coil_share_7d"),
         pl.col("ambient_min_c").filter(_within(7)).min().alias("ambient_min_c_7d"),
         pl.col("ambient_min_c").min().alias("ambient_min_c_60d"),
@@ -237,6 +251,12 @@ def _reception_figures() -> list[pl.Expr]:
         pl.col("rssi_median_dbm").filter(_within(30)).median().alias("rssi_dbm_30d"),
         pl.col("coverage_worst").filter(_within(30)).median().alias("coverage_30d"),
         (pl.col("total_seq_resets").last() - pl.col("total_seq_resets").first()).alias("seq_resets_60d"),
+        _a_day("total_uplinks", 14).alias("uplinks_14d"),
+        _a_day("total_uplinks", WINDOW_DAYS).alias("uplinks_60d"),
+        # Without the newest month: what a storm that began in it does not move.
+        pl.col("uplinks").filter(~_within(30)).median().alias("uplinks_usual"),
+        _a_day("total_radio_uplinks", 14).alias("radio_uplinks_14d"),
+        _a_day("total_movement_days", WINDOW_DAYS).alias("movement_days_60d"),
         pl.col("sources").filter(_within(7)).max().alias("sources_7d"),
         *codes,
     ]

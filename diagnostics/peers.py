@@ -5,7 +5,7 @@ Whatever cold, a holiday, an outage or a head-end does to all of them alike is n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import polars as pl
 
@@ -15,7 +15,13 @@ LEAST_USED_SHARE = 0.5  # of its days on which a meter must have had flow to spe
 
 # From the nearest peers to the farthest; the first group with enough of them speaks.
 PLACES = (("region", "site"), ("region",), ())
-KINDS = (("region", "model"), ("model",), ())
+# Cold acts by the place, and on cells whose temperature is known it is taken off already.
+KINDS = (
+    ("region", "installation", "model", "_warm"),
+    ("region", "installation", "_warm"),
+    ("model", "_warm"),
+    ("_warm",),
+)
 
 
 def with_peers(days: pl.DataFrame) -> pl.DataFrame:
@@ -40,13 +46,12 @@ def with_peers(days: pl.DataFrame) -> pl.DataFrame:
     speaks = (pl.col("used_share") >= LEAST_USED_SHARE) & pl.col("day_m3").is_not_null() & (pl.col("usual_m3") > 0)
     still = pl.when(speaks.fill_null(value=False)).then((pl.col("day_m3") == 0).cast(pl.Float64))
     ratio = pl.when(speaks.fill_null(value=False)).then(pl.col("day_m3") / pl.col("usual_m3"))
-    beside = beside.with_columns(still.alias("_still"), ratio.alias("_ratio"))
+    warm = pl.col("battery_temperature_c").is_not_null()
+    beside = beside.with_columns(still.alias("_still"), ratio.alias("_ratio"), warm.alias("_warm"))
     beside = _share_of_others(beside, "_still", "peer_zero_share", PLACES)
-    beside = _median(beside, "_ratio", "peer_use_ratio", PLACES)
-    beside = _median(beside, "draw_change", "peer_draw_change", PLACES)
-    for value, name in (("battery_fall_v", "peer_fall_v"), ("sag_excess_v", "peer_sag_v")):
-        beside = _median(beside, value, name, KINDS)
-    return beside.drop("_still", "_ratio")
+    beside = _medians(beside, {"_ratio": "peer_use_ratio", "draw_change": "peer_draw_change"}, PLACES)
+    beside = _medians(beside, {"battery_fall_v": "peer_fall_v", "sag_excess_v": "peer_sag_v"}, KINDS)
+    return beside.drop("_still", "_ratio", "_warm")
 
 
 def _usual(days: pl.DataFrame) -> pl.DataFrame:
@@ -79,21 +84,20 @@ def _share_of_others(days: pl.DataFrame, value: str, name: str, groups: Sequence
     return days.with_columns(pl.coalesce(found).alias(name)).drop(extra)
 
 
-def _median(days: pl.DataFrame, value: str, name: str, groups: Sequence[Sequence[str]]) -> pl.DataFrame:
-    """Add the median of `value` over the first group with enough meters that day; the meter itself hardly moves it."""
-    found = []
+def _medians(days: pl.DataFrame, names: Mapping[str, str], groups: Sequence[Sequence[str]]) -> pl.DataFrame:
+    """Add medians over the first group with enough meters that day; the meter itself hardly moves them."""
     for level, keys in enumerate(groups):
         over = [*keys, "day"]
-        told = days.filter(pl.col(value).is_not_null() & _known(keys))
-        medians = (
-            told.group_by(over)
-            .agg(pl.col(value).median().alias(f"_median{level}"), pl.len().alias("n"))
-            .filter(pl.col("n") > LEAST_PEERS)
-            .drop("n")
+        told = days.filter(pl.any_horizontal(pl.col(value).is_not_null() for value in names) & _known(keys))
+        medians = told.group_by(over).agg(
+            pl.when(pl.col(value).count() > LEAST_PEERS).then(pl.col(value).median()).alias(f"_{name}{level}")
+            for value, name in names.items()
         )
         days = days.join(medians, on=over, how="left", maintain_order="left")
-        found.append(pl.col(f"_median{level}"))
-    return days.with_columns(pl.coalesce(found).alias(name)).drop(f"_median{level}" for level in range(len(groups)))
+    every = [f"_{name}{level}" for name in names.values() for level in range(len(groups))]
+    return days.with_columns(
+        pl.coalesce(f"_{name}{level}" for level in range(len(groups))).alias(name) for name in names.values()
+    ).drop(every)
 
 
 def silent_neighbours(days: pl.DataFrame) -> pl.DataFrame:

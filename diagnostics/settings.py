@@ -49,6 +49,23 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     battery_slope_max_v_per_c: Annotated[
         float, Meta(description="Steepest slope that a meter's own days may teach [V/°C]", gt=0)
     ] = 0.006
+    load_base_deeper: Annotated[
+        float,
+        Meta(description="A day whose sag under load is deeper than expected by this share does not join it [1]", gt=0),
+    ] = 0.3
+    load_base_deeper_v: Annotated[float, Meta(description="It must also be deeper by this to stay out [V]", ge=0)] = (
+        0.06
+    )
+    coverage_cost: Annotated[
+        tuple[float, float, float],
+        Meta(description="What an uplink costs in coverage class 0, 1 and 2, in uplinks of class 0 [1]"),
+    ] = (1.0, 2.0, 7.0)
+    weak_rssi_dbm: Annotated[
+        float,
+        Meta(
+            description="Without a coverage class, an uplink at this signal strength or less costs as in class 2 [dBm]"
+        ),
+    ] = -120.0
     source_near_s: Annotated[
         float, Meta(description="Registers of two sources no further apart than this are compared [s]", ge=0)
     ] = 900.0
@@ -56,8 +73,11 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
         int, Meta(description="First days that make the baseline of what one draw of water counts [days]", ge=7, le=60)
     ] = 28
     base_days: Annotated[
-        int, Meta(description="First days with a value that make the baseline of sag, amplitude and valve [days]", ge=1)
+        int, Meta(description="First days with a value that make the baseline of the sensing amplitude [days]", ge=1)
     ] = 14
+    base_movement_days: Annotated[
+        int, Meta(description="First days with a movement that make the baseline of the valve [days]", ge=1)
+    ] = 4
 
 
 class CodeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -221,18 +241,25 @@ class PlateauSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 3
     days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 2
     watch_v: Annotated[
-        float, Meta(description="Fall of the daily median below its baseline, cold taken off, for watch [V]", gt=0)
+        float,
+        Meta(description="Fall of the daily median below its baseline, cold and peers taken off, for watch [V]", gt=0),
     ] = 0.05
     act_v: Annotated[float, Meta(description="The same for act [V]", gt=0)] = 0.07
-    uncompensated_v: Annotated[
-        float, Meta(description="Added to both where the meter sends no temperature [V]", ge=0)
-    ] = 0.12
-    extrapolation_v_per_c: Annotated[
-        float, Meta(description="Added to both per degree below the coldest day of the baseline [V/°C]", ge=0)
-    ] = 0.003
+    noise: Annotated[
+        float, Meta(description="For act it must also exceed so many times the usual scatter of the meter [1]", ge=0)
+    ] = 3.0
     steps: Annotated[
         float, Meta(description="The fall must also exceed this many steps of the meter's voltage resolution [1]", ge=0)
     ] = 1.5
+    slow_days: Annotated[
+        Count,
+        Meta(description="Measured days whose mean fall tells a slow decline, or one below the resolution [days]"),
+    ] = 7
+    slow_watch_v: Annotated[float, Meta(description="Mean fall of these days for watch [V]", gt=0)] = 0.035
+    slow_act_v: Annotated[float, Meta(description="Mean fall of these days for act [V]", gt=0)] = 0.055
+    slow_steps: Annotated[
+        float, Meta(description="The mean fall must also exceed this share of the voltage resolution [1]", ge=0)
+    ] = 0.7
     plateau_low_v: Annotated[
         float, Meta(description="Baselines below this are no such cell; the rule is silent [V]", gt=0)
     ] = 3.3
@@ -242,7 +269,7 @@ class PlateauSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class LowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Resting voltage against its own baseline, for any kind of cell."""
+    """Resting voltage against its own baseline, for any kind of cell, or below what any such cell has."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 3
@@ -253,18 +280,121 @@ class LowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     act_fraction: Annotated[
         float, Meta(description="Share of the expected voltage below which it means act [1]", gt=0, lt=1)
     ] = 0.84
+    lithium_v: Annotated[
+        float,
+        Meta(description="Resting voltage at which a Li-SOCl2 cell is at its end, whatever its past; act [V]", gt=0),
+    ] = 3.2
+    lithium_v_per_c: Annotated[
+        float,
+        Meta(description="Taken off that per degree below 20 °C, or without a temperature as at -20 °C [V/°C]", ge=0),
+    ] = 0.004
+    lithium_load_v: Annotated[
+        float, Meta(description="The same for the voltage under load, where modules fail; act [V]", gt=0)
+    ] = 2.6
 
 
 class SagSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Sag of the voltage under load against the meter's own first days."""
+    """Sag of the voltage under load against the meter's own past at the same temperature."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 5
     days: Annotated[Count, Meta(description="Days with a deeper sag that raise the finding [days]")] = 3
-    watch_v: Annotated[float, Meta(description="Sag beyond the baseline that means watch [V]", gt=0)] = 0.25
-    act_v: Annotated[float, Meta(description="Sag beyond the baseline that means act [V]", gt=0)] = 0.45
-    cold_c: Annotated[float, Meta(description="Colder days count only with the cold allowance below [°C]")] = 5.0
-    cold_v_per_c: Annotated[float, Meta(description="Deeper sag allowed per degree below that [V/°C]", ge=0)] = 0.02
+    watch_v: Annotated[float, Meta(description="Sag beyond its expectation that means watch [V]", gt=0)] = 0.08
+    act_v: Annotated[float, Meta(description="Sag beyond its expectation that means act [V]", gt=0)] = 0.15
+    watch_share: Annotated[
+        float, Meta(description="It must also exceed this share of the expected sag for watch [1]", ge=0)
+    ] = 0.5
+    act_share: Annotated[
+        float, Meta(description="It must also exceed this share of the expected sag for act [1]", ge=0)
+    ] = 0.8
+    steps: Annotated[
+        float, Meta(description="It must also exceed this many steps of the meter's voltage resolution [1]", ge=0)
+    ] = 1.5
+    cold_c: Annotated[
+        float, Meta(description="Deeper sag on days colder than this alone is a failure by cold [°C]")
+    ] = 3.0
+
+
+class ResetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A device that restarts again and again: its voltage breaks down under load."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 14
+    watch_days: Annotated[Count, Meta(description="Days with a reset of the message counter for watch [days]")] = 2
+    act_days: Annotated[Count, Meta(description="Such days for act [days]")] = 3
+    fall_v: Annotated[
+        float, Meta(description="For act the resting voltage must have fallen so far, too, where it is sent [V]", ge=0)
+    ] = 0.02
+    sag_v: Annotated[float, Meta(description="Or the sag under load have deepened so far [V]", ge=0)] = 0.06
+
+
+class SilentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A meter that falls silent after its battery began to fail."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    watch_h: Annotated[float, Meta(description="Silence up to the diagnosis that means watch [h]", gt=0)] = 36.0
+    act_h: Annotated[float, Meta(description="Silence up to the diagnosis that means act [h]", gt=0)] = 60.0
+    intervals: Annotated[
+        float, Meta(description="It must also exceed so many of the meter's usual intervals [1]", ge=1)
+    ] = 2.2
+    before_days: Annotated[
+        Days, Meta(description="Days before the silence in which the battery must have told [days]")
+    ] = 10
+    fall_v: Annotated[
+        float, Meta(description="Fall of the resting voltage on the last measured day that tells [V]", gt=0)
+    ] = 0.035
+    noise: Annotated[
+        float, Meta(description="It must also exceed so many times the usual scatter of the meter [1]", ge=0)
+    ] = 3.0
+    steps: Annotated[float, Meta(description="And this many steps of the meter's voltage resolution [1]", ge=0)] = 1.2
+    sag_v: Annotated[float, Meta(description="Deeper sag on the last measured day that tells [V]", gt=0)] = 0.08
+    sag_share: Annotated[float, Meta(description="It must also exceed this share of the expected sag [1]", ge=0)] = 0.5
+    resets: Annotated[Count, Meta(description="Days with resets of the message counter that tell [days]")] = 2
+    neighbours: Annotated[
+        float,
+        Meta(description="Share of silent meters of its site from which on it is no matter of the battery [1]", gt=0),
+    ] = 0.5
+
+
+Range = tuple[float, float, float]
+
+
+class BatteryLifeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Charge drawn against capacity, found from the books before the voltage moves.
+
+    What takes charge is a range each, lowest, usual and highest figure: together they span the interval.
+    """
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    full_life_d: Annotated[
+        float, Meta(description="A drain that would empty a full battery faster than this means watch [days]", gt=0)
+    ] = 730.0
+    ratio: Annotated[
+        float,
+        Meta(description="So many times the uplinks of peers, or of the meter's own past, mean watch, too [1]", gt=1),
+    ] = 4.0
+    least_uplinks: Annotated[
+        float, Meta(description="Fewer uplinks a day, weighted by coverage, are no drain [1/day]", ge=0)
+    ] = 4.0
+    remaining_d: Annotated[
+        float, Meta(description="Remaining life, at the far end of its interval, that means watch [days]", ge=0)
+    ] = 180.0
+    uplink_mah: Annotated[Range, Meta(description="An uplink in good coverage [mAh]")] = (0.1, 0.2, 0.35)
+    base_ma: Annotated[Range, Meta(description="Base current of meter and module [mA]")] = (0.006, 0.010, 0.020)
+    movement_mah: Annotated[Range, Meta(description="A day with a valve movement [mAh]")] = (0.1, 0.15, 0.5)
+    self_discharge_per_year: Annotated[
+        Range, Meta(description="What the cell loses by itself, as a share of its capacity [1/year]")
+    ] = (0.007, 0.01, 0.03)
+    usable_share: Annotated[Range, Meta(description="Share of the capacity that can be drawn in the field [1]")] = (
+        0.7,
+        0.85,
+        0.97,
+    )
+    knee_days: Annotated[Range, Meta(description="Life that is left once a cell leaves its plateau [days]")] = (
+        1.0,
+        10.0,
+        40.0,
+    )
 
 
 class BatterySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -273,37 +403,103 @@ class BatterySettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     plateau: PlateauSettings = PlateauSettings()
     low: LowSettings = LowSettings()
     sag: SagSettings = SagSettings()
+    reset: ResetSettings = ResetSettings()
+    silent: SilentSettings = SilentSettings()
+    life: BatteryLifeSettings = BatteryLifeSettings()
     codes: CodeSettings = CodeSettings()
 
 
 class DisobeyedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A command that the valve never carried out."""
+    """A command to close that the valve never carried out."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     act_hours: Annotated[
         float, Meta(description="Time since the state first contradicted the command that means act [h]", gt=0)
     ] = 12.0
-    act_readings: Annotated[
-        Count, Meta(description="Days whose last state contradicts it, at least, for act [days]")
-    ] = 2
+    act_readings: Annotated[Count, Meta(description="Readings that contradict it, at least, for act")] = 2
+
+
+class UnopenedSettings(DisobeyedSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A command to open that the valve never carried out."""
+
+
+class MissedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Commands that were given up or replaced before the valve obeyed them."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    watch: Annotated[Count, Meta(description="Such commands that mean watch")] = 1
+    act: Annotated[Count, Meta(description="Such commands that mean act")] = 2
 
 
 class ClosedFlowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Water that passes a closed valve."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
-    day_m3: Annotated[float, Meta(description="Volume of a day that makes a symptom [m³]", gt=0)] = 0.02
-    day_intervals: Annotated[Count, Meta(description="Intervals of the day in which it must have passed")] = 2
-    act_days: Annotated[Count, Meta(description="Such days that mean act [days]")] = 2
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 14
+    watch_m3: Annotated[float, Meta(description="Volume through the closed valve that means watch [m³]", gt=0)] = 0.01
+    act_m3: Annotated[float, Meta(description="Volume through the closed valve that means act [m³]", gt=0)] = 0.02
+    steps: Annotated[
+        float, Meta(description="It must also exceed so many steps of the register's resolution [1]", ge=0)
+    ] = 2.5
+    act_days: Annotated[
+        Count, Meta(description="Days on which it passed, the first day after closing left out, for act [days]")
+    ] = 2
+    day_intervals: Annotated[
+        Count, Meta(description="Intervals of a day, closed at both ends, that count though the valve closed that day")
+    ] = 3
+    gap_h: Annotated[
+        float, Meta(description="After a longer gap it is not known whether the valve was open meanwhile [h]", gt=0)
+    ] = 60.0
+    seat_share: Annotated[
+        float,
+        Meta(
+            description="Up to this share of the usual daily use it leaks at the seat, above it does not close [1]",
+            gt=0,
+        ),
+    ] = 0.5
+
+
+class NoFlowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """No water through a valve that says open, since it was moved."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    used_share: Annotated[
+        float,
+        Meta(
+            description="Share of the days with the valve open on which the home must have used water [1]", gt=0, le=1
+        ),
+    ] = 0.9
+    usual_m3: Annotated[float, Meta(description="Usual daily use above which none is odd [m³]", gt=0)] = 0.03
+    watch_days: Annotated[Count, Meta(description="Days without flow since the movement for watch [days]")] = 2
+    act_days: Annotated[
+        Count, Meta(description="Days without flow since a command to open, or a customer's report, for act [days]")
+    ] = 4
+    peers: Annotated[
+        float, Meta(description="Share of peers without flow from which on it is no matter of this valve [1]", gt=0)
+    ] = 0.5
+    frost_c: Annotated[float, Meta(description="Colder cases may hold ice: no finding [°C]")] = 0.0
+
+
+class PositionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A valve that does not arrive: its end position is not seen."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 14
+    watch_days: Annotated[Count, Meta(description="Newest days without any end position for watch [days]")] = 1
+    act_days: Annotated[Count, Meta(description="Newest days without any end position for act [days]")] = 2
 
 
 class ValveFaultSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A valve that reports the state fault."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
-    act_readings: Annotated[Count, Meta(description="Readings with that state that mean act")] = 2
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
+    act_hours: Annotated[
+        float,
+        Meta(description="Time for which the state fault must have stayed up to its newest state for act [h]", gt=0),
+    ] = 12.0
+    act_days: Annotated[Count, Meta(description="Days with it that mean act however often it went away [days]")] = 4
 
 
 class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -312,21 +508,36 @@ class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 60
     movements: Annotated[Count, Meta(description="Newest days with a movement that are compared [days]")] = 3
-    watch_ratio: Annotated[float, Meta(description="Ratio to the baseline that means watch [1]", gt=1)] = 1.5
-    act_ratio: Annotated[float, Meta(description="Ratio to the baseline that means act [1]", gt=1)] = 2.5
-    least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 3.0
+    watch_ratio: Annotated[float, Meta(description="Ratio to the baseline that means watch [1]", gt=1)] = 1.3
+    act_ratio: Annotated[float, Meta(description="Ratio to the baseline that means act [1]", gt=1)] = 1.6
+    least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 1.5
     least_current_ma: Annotated[
         float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)
-    ] = 30.0
+    ] = 15.0
+
+
+class IdleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A motor that runs long at little current: nothing holds it any more."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 60
+    travel_ratio: Annotated[float, Meta(description="Travel time over its baseline, at least [1]", gt=1)] = 1.8
+    current_ratio: Annotated[float, Meta(description="Motor current over its baseline, at most [1]", gt=0, lt=1)] = 0.75
+    act_movements: Annotated[Count, Meta(description="Newest days with such a movement, in a row, for act [days]")] = 2
 
 
 class ActuatorSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rules for the actuator (valve)."""
 
     disobeyed: DisobeyedSettings = DisobeyedSettings()
+    unopened: UnopenedSettings = UnopenedSettings()
+    missed: MissedSettings = MissedSettings()
     closed_flow: ClosedFlowSettings = ClosedFlowSettings()
+    no_flow: NoFlowSettings = NoFlowSettings()
+    position: PositionSettings = PositionSettings()
     state: ValveFaultSettings = ValveFaultSettings()
     drift: DriftSettings = DriftSettings()
+    idle: IdleSettings = IdleSettings()
     codes: CodeSettings = CodeSettings()
 
 

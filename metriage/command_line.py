@@ -318,6 +318,47 @@ def compact(
 
 @app.command()
 @reporting
+def simulate(
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder for the fleet's files; made if it is not there.")],
+    meters: Annotated[int, typer.Option("--meters", help="Number of meters.")] = 500,
+    days: Annotated[int, typer.Option("--days", help="Number of local days.")] = 150,
+    seed: Annotated[int, typer.Option("--seed", help="The same seed gives the same bytes.")] = 1,
+    start: Annotated[
+        str | None, typer.Option("--start", metavar="DATE", help="First local day; default: the scenario's.")
+    ] = None,
+    scenario: Annotated[
+        str,
+        typer.Option("--scenario", help="A name of docs/simulation.md, or a TOML file of ranges."),
+    ] = "standard",
+    without: Annotated[
+        list[str] | None,
+        typer.Option("--without", metavar="SIGNAL", help="Leave a signal of docs/simulation.md out; may be repeated."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a labelled fleet from physics: readings, registry, weather, works, visits, and the truth in its own file."""
+    from metriage.console import print_simulated, simulation_progress  # noqa: PLC0415
+    from metriage.simulating import simulate_fleet  # noqa: PLC0415
+
+    with simulation_progress(quiet=as_json, total=meters) as progress:
+        document = simulate_fleet(
+            out,
+            meters=meters,
+            days=days,
+            seed=seed,
+            start=start,
+            named=scenario,
+            without=tuple(without or ()),
+            progress=progress,
+        )
+    if as_json:
+        emit(document)
+    else:
+        print_simulated(out, document)
+
+
+@app.command()
+@reporting
 def demo(
     folder: Annotated[Path, typer.Option("--dir", help="Folder for the demonstration site.")] = Path("metriage-demo"),
 ) -> int:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -295,6 +296,39 @@ def feeding_progress(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
             bar.update(task, description=f"{read:,} read, {done:,} in the lake", total=read, completed=done)
 
         yield tell
+
+
+@contextmanager
+def simulation_progress(*, quiet: bool, total: int) -> Iterator[Callable[[int], None]]:
+    """Show how many meters of a fleet are made."""
+    if quiet or not sys.stderr.isatty():
+        yield lambda _meters: None
+        return
+    with Progress(console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("meters", total=total)
+        yield lambda meters: bar.update(task, advance=meters)
+
+
+def print_simulated(out: Path, document: dict[str, Any]) -> None:
+    """Print what a simulated fleet holds."""
+    say(
+        f"{out}: a synthetic fleet of {counted(document['meters'], 'meter')} over {counted(document['days'], 'day')} "
+        f"from {document['start']}, {counted(document['messages'], 'message')}; scenario {document['scenario']}, "
+        f"seed {document['seed']}"
+    )
+    table = Table(title="Faults by cause", title_justify="left")
+    table.add_column("fault")
+    table.add_column("cause")
+    table.add_column("meters", justify="right")
+    for fault, causes in document["faults"].items():
+        for cause, count in causes.items():
+            table.add_row(fault_name(fault, "en"), cause_name(cause, "en"), f"{count:,}")
+    console.print(table)
+    say(
+        f"{counted(document['faulty_meters'], 'meter')} with a fault ({document['incidence']:.1%}), of "
+        f"{document['detectable']:,} something was sent; {counted(document['meant_for_quarantine'], 'message')} meant "
+        "for quarantine. truth.csv is for judging only."
+    )
 
 
 @contextmanager

@@ -40,6 +40,7 @@ from metriage.labels import FAULTS_ZH, cause_name
 from metriage.profile_reference import profiles_page
 from metriage.registry_file import REGISTRY_FORM
 from metriage.settings import Settings
+from metriage.simulation_reference import simulation_page
 
 _NOTE = "<!-- Written by `python -m metriage.reference`; changes belong into the definitions it reads. -->"
 
@@ -328,6 +329,7 @@ PAGES: Mapping[str, Callable[[], str]] = {
     "registry.md": registry_page,
     "inputs.md": inputs_page,
     "profiles.md": profiles_page,
+    "simulation.md": simulation_page,
 }
 
 

@@ -15,7 +15,7 @@ from simulation.weather import Floats
 
 @dataclass(frozen=True, slots=True)
 class LithiumThionylChlorideCell:
-    """Parameters of one cell with its pulse capacitor.
+    """Parameters of one cell with its pulse capacitor, or of many: arrays that broadcast against charge.
 
     Parameters
     ----------
@@ -34,37 +34,57 @@ class LithiumThionylChlorideCell:
         that lasted 553 days (Tour Perret data, CampusIoT).
     knee_v : float
         Voltage lost when the charge is used up [V]; 0.9, from the same recording.
+    worn_ratio : float
+        By how many times the resistance has grown when the charge is used up; assumed, 0 leaves it as it is.
+    worn_share : float
+        Share of the charge in which that growth falls by e, back from the end; assumed.
     """
 
-    capacity_mah: float = 8500.0
-    working_v: float = 3.60
-    temperature_v_per_k: float = 0.004
-    resistance_ohm: float = 0.4
-    resistance_ratio_cold: float = 3.0
-    knee_share: float = 0.0025
-    knee_v: float = 0.9
+    capacity_mah: Floats | float = 8500.0
+    working_v: Floats | float = 3.60
+    temperature_v_per_k: Floats | float = 0.004
+    resistance_ohm: Floats | float = 0.4
+    resistance_ratio_cold: Floats | float = 3.0
+    knee_share: Floats | float = 0.0025
+    knee_v: Floats | float = 0.9
+    worn_ratio: Floats | float = 0.0
+    worn_share: Floats | float = 0.01
 
 
 def resting_voltage(cell: LithiumThionylChlorideCell, temperature_c: Floats, used_mah: Floats) -> Floats:
-    """Return the voltage at rest [V]; both arguments of shape (n,)."""
+    """Return the voltage at rest [V]; temperature and charge of one shape."""
     plateau = cell.working_v + cell.temperature_v_per_k * (temperature_c - 20.0)
     used = used_mah / cell.capacity_mah
     knee = cell.knee_v * np.exp(np.minimum((used - 1.0) / cell.knee_share, 3.0))
     return np.asarray(np.maximum(plateau - knee, 0.0))
 
 
+def resistance(cell: LithiumThionylChlorideCell, temperature_c: Floats, used_mah: Floats | None = None) -> Floats:
+    """Return the resistance [Ω]: it grows exponentially towards the cold, and towards the end of the charge."""
+    ratio = cell.resistance_ratio_cold ** ((20.0 - temperature_c) / 30.0)
+    if used_mah is None:
+        return np.asarray(cell.resistance_ohm * ratio)
+    worn = np.exp(np.minimum((used_mah / cell.capacity_mah - 1.0) / cell.worn_share, 0.0))
+    return np.asarray(cell.resistance_ohm * ratio * (1.0 + cell.worn_ratio * worn))
+
+
 def load_voltage(
-    cell: LithiumThionylChlorideCell, resting_v: Floats, temperature_c: Floats, load_ma: float = 167.0
+    cell: LithiumThionylChlorideCell,
+    resting_v: Floats,
+    temperature_c: Floats,
+    load_ma: float = 167.0,
+    used_mah: Floats | None = None,
+    film_ohm: Floats | float = 0.0,
 ) -> Floats:
     """Return the voltage under a pulse [V].
 
-    Resistance grows exponentially towards the cold. 167 mA is an NB-IoT module's transmission at 23 dBm (M5311).
+    167 mA is an NB-IoT module's transmission at 23 dBm (M5311). `film_ohm` is what a passivation film adds [Ω].
     """
-    ratio = cell.resistance_ratio_cold ** ((20.0 - temperature_c) / 30.0)
-    return np.asarray(np.maximum(resting_v - load_ma / 1000.0 * cell.resistance_ohm * ratio, 0.0))
+    ohm = resistance(cell, temperature_c, used_mah) + film_ohm
+    return np.asarray(np.maximum(resting_v - load_ma / 1000.0 * ohm, 0.0))
 
 
-def used_charge(hours: int, start_mah: float, base_ma: float = 0.029) -> Floats:
+def used_charge(hours: int, start_mah: Floats | float, base_ma: float = 0.029) -> Floats:
     """Return the charge used up by each hour [mAh].
 
     0.029 mA is 250 mAh a year: base current, a daily uplink, a monthly valve run and self-discharge together.

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from simulation.weather import Bools, Floats
 
@@ -97,20 +98,68 @@ def freeze(pipe: Pipe, case_c: Floats, demand_m3: Floats) -> Frost:
         Water drawn in the hour [m³]; it warms the pipe as long as it flows, which is why pipes freeze at night and in
         empty homes.
     """
-    solid = pipe.freezing_degree_hours
-    lost = 0.0
-    blocked = np.zeros(len(case_c), dtype=np.bool_)
-    broken_from: int | None = None
-    for n, (temperature, drawn) in enumerate(zip(case_c, demand_m3, strict=True)):
-        if not (n > 0 and blocked[n - 1]):
-            lost = max(lost - float(drawn) * pipe.supply_degree_hours_per_m3, 0.0)
+    pipes = Pipes(
+        *(np.array([v]) for v in (pipe.freezing_degree_hours, pipe.break_factor, pipe.supply_degree_hours_per_m3))
+    )
+    ice = freeze_all(pipes, case_c[None, :], demand_m3[None, :])
+    broken_from = int(ice.broken_from[0])
+    return Frost(ice.blocked[0], None if broken_from < 0 else broken_from, ice.leaking[0])
+
+
+@dataclass(frozen=True, slots=True)
+class Pipes:
+    """Many pipes, by what counts in :func:`freeze_all`; arrays of shape (n,).
+
+    Parameters
+    ----------
+    solid_k_h : ndarray of float
+        Degree-hours that freeze each solid [K·h].
+    break_factor : ndarray of float
+        It breaks after so many times that.
+    supply_k_h_per_m3 : ndarray of float
+        What a cubic metre of supply water brings [K·h/m³].
+    """
+
+    solid_k_h: Floats
+    break_factor: Floats
+    supply_k_h_per_m3: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Ice:
+    """What the cold did to many pipes.
+
+    Parameters
+    ----------
+    blocked, leaking : ndarray of bool, shape (n, n_hours)
+        As in :class:`Frost`.
+    broken_from : ndarray of int, shape (n,)
+        First hour in which each is broken, -1 where none is.
+    """
+
+    blocked: Bools
+    broken_from: npt.NDArray[np.int64]
+    leaking: Bools
+
+
+def freeze_all(pipes: Pipes, case_c: Floats, demand_m3: Floats) -> Ice:
+    """Return what the cold does to many pipes, hour by hour; temperature and demand of shape (n, n_hours)."""
+    count, hours = case_c.shape
+    solid, breaks = pipes.solid_k_h, pipes.break_factor * pipes.solid_k_h
+    lost = np.zeros(count)
+    frozen = np.zeros(count, dtype=np.bool_)
+    blocked = np.zeros((hours, count), dtype=np.bool_)
+    broken_from = np.full(count, -1, dtype=np.int64)
+    warmth = np.ascontiguousarray((demand_m3 * pipes.supply_k_h_per_m3[:, None]).T)
+    temperature = np.ascontiguousarray(case_c.T)
+    for n in range(hours):
+        lost = np.where(frozen, lost, np.maximum(lost - warmth[n], 0.0))
         # More cold than breaks the pipe only cools the ice: the thaw does not have to make up for it.
-        lost = min(max(lost - float(temperature), 0.0), pipe.break_factor * solid)
+        lost = np.minimum(np.maximum(lost - temperature[n], 0.0), breaks)
         # Solid ice blocks at once; on the way back the block opens when a third has melted.
-        blocked[n] = lost >= solid or (n > 0 and blocked[n - 1] and lost > 2 / 3 * solid)
-        if broken_from is None and lost >= pipe.break_factor * solid:
-            broken_from = n
-    broken = np.zeros_like(blocked)
-    if broken_from is not None:
-        broken[broken_from:] = True
-    return Frost(blocked=blocked, broken_from=broken_from, leaking=broken & ~blocked)
+        frozen = (lost >= solid) | (frozen & (lost > 2 / 3 * solid))
+        blocked[n] = frozen
+        broken_from[(broken_from < 0) & (lost >= breaks)] = n
+    by_pipe = np.ascontiguousarray(blocked.T)
+    broken = (broken_from >= 0)[:, None] & (np.arange(hours) >= broken_from[:, None])
+    return Ice(by_pipe, broken_from, broken & ~by_pipe)

@@ -7,6 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from simulation.weather import Bools, Floats
+
 Position = Literal["open", "closed"]
 
 
@@ -77,13 +79,59 @@ def stroke(valve: MotorValve, friction: float, rng: np.random.Generator, *, enga
     :math:`t = t_0 (1 - i_0/i_s) / (1 - i/i_s)`.
     """
     noise = float(np.clip(rng.normal(1.0, valve.scatter), 0.9, 1.1))
-    if not engaged:
-        return Stroke(reached=False, travel_s=valve.time_out_s, current_ma=valve.running_ma / 2 * noise, stalled=False)
-    current_ma = valve.running_ma * friction * noise
-    if current_ma >= valve.stall_ma:
-        return Stroke(reached=False, travel_s=valve.time_out_s, current_ma=valve.stall_ma * noise, stalled=True)
-    slower = (1 - valve.running_ma / valve.stall_ma) / (1 - current_ma / valve.stall_ma)
-    travel_s = valve.travel_s * slower
-    if travel_s > valve.time_out_s:
-        return Stroke(reached=False, travel_s=valve.time_out_s, current_ma=current_ma, stalled=False)
-    return Stroke(reached=True, travel_s=travel_s, current_ma=current_ma, stalled=False)
+    made = strokes(
+        Valves(*(np.array([value]) for value in (valve.travel_s, valve.running_ma, valve.stall_ma, valve.time_out_s))),
+        np.array([friction]),
+        np.array([noise]),
+        np.array([engaged]),
+    )
+    return Stroke(bool(made.reached[0]), float(made.travel_s[0]), float(made.current_ma[0]), bool(made.stalled[0]))
+
+
+@dataclass(frozen=True, slots=True)
+class Valves:
+    """The same parameters of many valves; arrays of shape (n,)."""
+
+    travel_s: Floats
+    running_ma: Floats
+    stall_ma: Floats
+    time_out_s: Floats
+
+
+@dataclass(frozen=True, slots=True)
+class Strokes:
+    """What many meters report of one movement each; arrays of shape (n,)."""
+
+    reached: Bools
+    travel_s: Floats
+    current_ma: Floats
+    stalled: Bools
+
+
+def strokes(valves: Valves, friction: Floats, noise: Floats, engaged: Bools) -> Strokes:
+    """Return one movement of each valve; the physics of :func:`stroke`.
+
+    Parameters
+    ----------
+    valves : Valves
+        The valves.
+    friction : ndarray of float, shape (n,)
+        Torque needed against a clean valve's, 1 or more.
+    noise : ndarray of float, shape (n,)
+        Factor on the current, near 1.
+    engaged : ndarray of bool, shape (n,)
+        False: the gear is stripped.
+    """
+    current_ma = valves.running_ma * friction * noise
+    stalled = engaged & (current_ma >= valves.stall_ma)
+    with np.errstate(divide="ignore"):
+        slower = (1 - valves.running_ma / valves.stall_ma) / (1 - current_ma / valves.stall_ma)
+    travel_s = valves.travel_s * slower
+    reached = engaged & ~stalled & (travel_s <= valves.time_out_s)
+    current_ma = np.where(stalled, valves.stall_ma * noise, current_ma)
+    return Strokes(
+        reached=reached,
+        travel_s=np.where(reached, travel_s, valves.time_out_s),
+        current_ma=np.where(engaged, current_ma, valves.running_ma / 2 * noise),
+        stalled=stalled,
+    )

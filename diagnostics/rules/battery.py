@@ -1,23 +1,36 @@
-"""The battery: the plateau left, voltage low against its own past, sag under load.
+"""The battery: plateau left, voltage low, sag under load, restarts, silence after all that, and drain by the books.
 
-A lithium thionyl chloride cell stays on a flat plateau for years and leaves it days to weeks before its end, so the
-daily median is judged against the meter's own days on the plateau at the same temperature; one dip means nothing.
+A lithium thionyl chloride cell stays on a flat plateau for years and leaves it days to weeks before its end, so daily
+medians are judged against the meter's own days at the same temperature and against peers of the same day
+(:mod:`diagnostics.cells`); one dip means nothing: the first load after a long sleep dips in every such cell.
 """
 
 from __future__ import annotations
 
 import polars as pl
 
+from diagnostics.battery_life import battery_life
 from diagnostics.evidence import observation, together
-from diagnostics.features import View
+from diagnostics.features import HOUR_S, View
+from diagnostics.peers import silent_neighbours
+from diagnostics.reception import blamed, stretches
 from diagnostics.rules.rule import Text, fired, newest_measured, nothing, rule
-from diagnostics.settings import LowSettings, PlateauSettings, SagSettings
+from diagnostics.settings import (
+    BatteryLifeSettings,
+    LowSettings,
+    PlateauSettings,
+    ResetSettings,
+    SagSettings,
+    SilentSettings,
+)
 
-STORM_RATIO = 5.0  # readings a day against the median of the window
+STORM_RATIO = 4.0  # uplinks a day against those of peers and of the meter's own past
+LEAST_STORM = 4.0  # uplinks a day
 WEAK_DBM = -115.0
-WEAK_CLASS = 2
-STORM_CONFIDENCE = 0.5
-COVERAGE_CONFIDENCE = 0.5
+WEAK_CLASS = 1.5
+DRAIN_CONFIDENCE = 0.6
+COLD_CONFIDENCE = 0.6
+SPARSE_DAYS = 21  # measured days further back than this are not the newest of anything
 
 
 @rule(
@@ -27,44 +40,54 @@ COVERAGE_CONFIDENCE = 0.5
     severity=2,
     en=Text(
         "The battery leaves its plateau",
-        "The daily median of the resting voltage, temperature taken off, lies below the meter's own baseline on several"
-        " of the newest measured days.",
+        "The daily median of the resting voltage, cold and what peers show taken off, lies below the meter's own"
+        " baseline on several of the newest measured days, or a little below it for a week.",
         "Exchange the battery within days; read the register first; look for moisture and a drain.",
     ),
     zh=Text(
         "电池电压离开平台",
-        "扣除温度影响后，静态电压日中值在最近多个测量日低于该表自身基线。",
+        "扣除温度及同类表共性影响后，静态电压日中值在最近多个测量日低于该表自身基线，或连续一周略低。",
         "数日内更换电池；先抄读并保存读数；检查受潮及异常耗电。",
     ),
 )
 def plateau(seen: View, settings: PlateauSettings) -> pl.DataFrame:
-    """Fire where the compensated daily median left the plateau on N of M measured days."""
+    """Fire where the daily median left the plateau on N of M measured days, or its mean over more of them did."""
     told = "battery.plateau"
-    fall = pl.col("battery_fall_v")
+    fall, noise = pl.col("cell_fall_v"), pl.col("cell_noise_v")
+    step = pl.col("battery_base_step_v").fill_null(0)
     base = pl.col("battery_base_sum_v") / pl.col("battery_base_days")
-    colder = (pl.col("battery_base_min_c") - pl.col("battery_temperature_c")).clip(0).fill_null(0)
-    unknown = pl.when(pl.col("battery_compensated")).then(0.0).otherwise(settings.uncompensated_v)
-    allowed = colder * settings.extrapolation_v_per_c + unknown
-    grain = pl.col("battery_base_step_v").fill_null(0) * settings.steps
-
-    def below(limit_v: float) -> pl.Expr:
-        return (fall >= limit_v + allowed) & (fall >= grain)
-
+    fine = pl.col("battery_fall_v") >= step * settings.steps
+    below = (fall >= settings.watch_v) & fine
+    far_below = (fall >= settings.act_v) & fine & (fall >= noise * settings.noise)
     measured = fall.is_not_null() & base.is_between(settings.plateau_low_v, settings.plateau_high_v)
-    newest = newest_measured(seen, measured, settings.window_days)
+    newest = newest_measured(seen, measured, settings.slow_days, SPARSE_DAYS)
+    near = pl.int_range(pl.len()) >= pl.len() - settings.window_days
     hits = newest.group_by("meter_id", maintain_order=True).agg(
-        below(settings.watch_v).sum().alias("days"),
-        below(settings.act_v).sum().alias("act_days"),
-        (settings.watch_v + allowed).last().alias("threshold"),
-        *_voltages(below(settings.watch_v)),
+        (below & near).sum().alias("days"),
+        (far_below & near).sum().alias("act_days"),
+        pl.len().alias("measured"),
+        fall.mean().alias("mean_v"),
+        pl.max_horizontal(step * settings.slow_steps, noise).last().alias("slow_least_v"),
+        noise.last().alias("noise_v"),
+        *_voltages(fall >= settings.slow_watch_v),
     )
+    slow = (pl.col("measured") >= settings.slow_days) & (pl.col("mean_v") >= pl.col("slow_least_v"))
+    slow_watch, slow_act = (slow & (pl.col("mean_v") >= v) for v in (settings.slow_watch_v, settings.slow_act_v))
     return _answer(
-        seen, hits, act=pl.col("act_days") >= settings.days, watch=pl.col("days") >= settings.days,
-        first=observation(
-            told, "plateau_fall", pl.col("fall_v").round(4), "V", since=pl.col("onset"), until=pl.col("last_ts"),
-            threshold=pl.col("threshold").round(4), window_days=settings.window_days, days=pl.col("days"),
-            baseline_v=pl.col("expected_v").round(4),
-        ),
+        seen, hits, act=(pl.col("act_days") >= settings.days) | slow_act,
+        watch=(pl.col("days") >= settings.days) | slow_watch,
+        first=[
+            observation(
+                told, "plateau_fall", pl.col("fall_v").round(4), "V", since=pl.col("onset"), until=pl.col("last_ts"),
+                threshold=settings.watch_v, window_days=settings.window_days, days=pl.col("days"),
+                baseline_v=pl.col("expected_v").round(4),
+            ),
+            observation(
+                told, "slow_fall", pl.when(slow_watch).then(pl.col("mean_v").round(4)), "V",
+                threshold=settings.slow_watch_v, window_days=settings.slow_days,
+            ),
+            observation(told, "usual_scatter", pl.col("noise_v").round(4), "V"),
+        ],
         told=told,
     )  # fmt: skip
 
@@ -72,37 +95,50 @@ def plateau(seen: View, settings: PlateauSettings) -> pl.DataFrame:
 @rule(
     "battery.low",
     settings=lambda settings: settings.battery.low,
-    source="voltage as a share of the meter's own, for cells without a plateau",
+    source="voltage as a share of the meter's own, for cells without a plateau; the end of a Li-SOCl2 cell by its type",
     severity=2,
     en=Text(
         "The battery voltage is low",
-        "The daily median of the resting voltage is a small share of what the meter's own past expects.",
+        "The daily median of the resting voltage is a small share of what the meter's own past expects, or below what a"
+        " cell of its type has before its end.",
         "Exchange the battery; read the register first; look for moisture and a drain.",
     ),
     zh=Text(
         "电池欠压",
-        "静态电压日中值明显低于该表历史预期。",
+        "静态电压日中值明显低于该表历史预期，或低于该类电池寿命末期的电压。",
         "更换电池；先抄读并保存读数；检查受潮及异常耗电。",
     ),
 )
 def low(seen: View, settings: LowSettings) -> pl.DataFrame:
-    """Fire where the voltage fell to a fraction of what is expected on N of M measured days."""
+    """Fire where the voltage fell to a fraction of what is expected, or to the end of such a cell."""
     told = "battery.low"
-    share = pl.col("battery_median_v") / pl.col("battery_expected_v")
-    newest = newest_measured(seen, share.is_not_null(), settings.window_days)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        (share <= settings.watch_fraction).sum().alias("days"),
-        (share <= settings.act_fraction).sum().alias("act_days"),
-        share.last().alias("share"),
-        *_voltages(share <= settings.watch_fraction),
+    share = (pl.col("battery_median_v") / pl.col("battery_expected_v")).fill_null(1.0)
+    colder = (20.0 - pl.coalesce("battery_temperature_c", "case_min_c").fill_null(-20.0)).clip(0)
+    lithium = pl.col("battery_type").str.contains(r"(?i)^\s*(ER|LS)\s*\d{5}").fill_null(value=False)
+    at_rest = pl.col("battery_median_v") < settings.lithium_v - colder * settings.lithium_v_per_c
+    at_load = pl.col("battery_load_median_v") < settings.lithium_load_v - colder * settings.lithium_v_per_c
+    end = lithium & (at_rest | at_load).fill_null(value=False)
+    kinds = seen.facts.meters.select("meter_id", "battery_type")
+    newest = newest_measured(seen, pl.col("battery_median_v").is_not_null(), settings.window_days, SPARSE_DAYS)
+    hits = (
+        newest.join(kinds, on="meter_id", how="left", maintain_order="left")
+        .group_by("meter_id", maintain_order=True)
+        .agg(
+            (share <= settings.watch_fraction).sum().alias("days"),
+            ((share <= settings.act_fraction) | end).sum().alias("act_days"),
+            share.last().alias("share"),
+            *_voltages((share <= settings.watch_fraction) | end),
+        )
     )
     return _answer(
         seen, hits, act=pl.col("act_days") >= settings.days, watch=pl.col("days") >= settings.days,
-        first=observation(
-            told, "low_voltage", pl.col("share").round(3), "1", since=pl.col("onset"), until=pl.col("last_ts"),
-            threshold=settings.watch_fraction, window_days=settings.window_days, days=pl.col("days"),
-            expected_v=pl.col("expected_v").round(4),
-        ),
+        first=[
+            observation(
+                told, "low_voltage", pl.col("share").round(3), "1", since=pl.col("onset"), until=pl.col("last_ts"),
+                threshold=settings.watch_fraction, window_days=settings.window_days, days=pl.col("days"),
+                expected_v=pl.col("expected_v").round(4),
+            ),
+        ],
         told=told,
     )  # fmt: skip
 
@@ -114,39 +150,266 @@ def low(seen: View, settings: LowSettings) -> pl.DataFrame:
     severity=2,
     en=Text(
         "The battery sags under load",
-        "The median sag under load exceeds that of the meter's own first days on several of the newest measured days.",
-        "Measure the battery under load; exchange it before the next cold spell or valve run.",
+        "The median sag under load is deeper than the meter's own past and its peers let expect at this temperature,"
+        " on several of the newest measured days.",
+        "Measure the battery under load; exchange it before the next cold spell or valve run. Where it sags in the cold"
+        " alone, it recovers with warmth: insulate, and measure again after thaw.",
     ),
     zh=Text(
         "电池带载压降增大",
-        "带载压降日中值在最近多个测量日超过该表初期水平。",
-        "带载测量电池；在下次降温或阀门动作前更换。",
+        "带载压降日中值在最近多个测量日明显超过该温度下该表历史及同类表水平。",
+        "带载测量电池；在下次降温或阀门动作前更换。若仅在低温时下降，回温后可恢复：做好保温，解冻后复测。",
     ),
 )
 def sag(seen: View, settings: SagSettings) -> pl.DataFrame:
-    """Fire where the sag, the share of the cold taken off, grew on N of M measured days."""
+    """Fire where the sag, cold and peers taken off, is deeper than expected on N of M measured days."""
     told = "battery.sag"
-    cold = (settings.cold_c - pl.col("battery_temperature_c")).clip(0).fill_null(0) * settings.cold_v_per_c
-    deeper = pl.col("sag_excess_v") - cold
-    measured = pl.col("sag_excess_v").is_not_null()
-    newest = newest_measured(seen, measured, settings.window_days)
+    expected = pl.col("load_expected_sag_v").clip(0)
+    fine = pl.col("battery_base_step_v").fill_null(0) * settings.steps
+
+    def deeper(limit_v: float, share: float) -> pl.Expr:
+        return pl.col("cell_sag_v") >= pl.max_horizontal(pl.lit(limit_v), expected * share, fine)
+
+    watched = deeper(settings.watch_v, settings.watch_share)
+    warmth = pl.coalesce("battery_temperature_c", "case_min_c")
+    newest = newest_measured(seen, pl.col("cell_sag_v").is_not_null(), settings.window_days, SPARSE_DAYS)
     hits = newest.group_by("meter_id", maintain_order=True).agg(
-        (deeper >= settings.watch_v).sum().alias("days"),
-        (deeper >= settings.act_v).sum().alias("act_days"),
-        deeper.last().alias("deeper"),
+        watched.sum().alias("days"),
+        deeper(settings.act_v, settings.act_share).sum().alias("act_days"),
+        pl.col("cell_sag_v").last().alias("deeper"),
         pl.col("battery_load_median_v").last(),
-        pl.col("load_base_sag_v").last(),
-        *_voltages(deeper >= settings.watch_v),
+        pl.col("load_expected_sag_v").last(),
+        warmth.filter(watched).max().alias("warmest_c"),
+        *_voltages(watched),
     )
     return _answer(
         seen, hits, act=pl.col("act_days") >= settings.days, watch=pl.col("days") >= settings.days,
-        first=observation(
-            told, "load_sag", pl.col("deeper").round(4), "V", since=pl.col("onset"), until=pl.col("last_ts"),
-            threshold=settings.watch_v, window_days=settings.window_days, days=pl.col("days"),
-            load_v=pl.col("battery_load_median_v").round(4), baseline_v=pl.col("load_base_sag_v").round(4),
-        ),
+        first=[
+            observation(
+                told, "load_sag", pl.col("deeper").round(4), "V", since=pl.col("onset"), until=pl.col("last_ts"),
+                threshold=settings.watch_v, window_days=settings.window_days, days=pl.col("days"),
+                load_v=pl.col("battery_load_median_v").round(4), expected_v=pl.col("load_expected_sag_v").round(4),
+            ),
+        ],
+        told=told,
+        cold=(pl.col("warmest_c") <= settings.cold_c) & (pl.col("fall_v").fill_null(0) < settings.watch_v),
+    )  # fmt: skip
+
+
+@rule(
+    "battery.reset",
+    settings=lambda settings: settings.battery.reset,
+    source="a voltage that breaks down under load restarts the device: its message counter begins again",
+    severity=2,
+    en=Text(
+        "The device restarts again and again",
+        "The message counter began again on several days, and the voltage has fallen too, or is not sent.",
+        "Measure the battery under load; look for moisture; exchange the battery.",
+    ),
+    zh=Text(
+        "设备反复重启",
+        "消息计数在多日复位，同时电压下降或未上报电压。",
+        "带载测量电池；检查受潮；更换电池。",
+    ),
+)
+def reset(seen: View, settings: ResetSettings) -> pl.DataFrame:
+    """Fire where the counter began again on many days; one restart is an update or a service."""
+    told = "battery.reset"
+    grew = pl.col("total_seq_resets") > pl.col("total_seq_resets").shift(1).over("meter_id")
+    again = grew.fill_null(value=False)
+    recent = seen.days.with_columns(again.alias("again")).filter(pl.col("age_days") < settings.window_days)
+    hits = recent.group_by("meter_id", maintain_order=True).agg(
+        pl.col("again").sum().alias("days"),
+        pl.col("cell_fall_v").drop_nulls().tail(3).median().alias("lately_v"),
+        pl.col("cell_sag_v").drop_nulls().tail(3).median().alias("deeper_v"),
+        *_voltages(pl.col("again")),
+    )
+    supported = (
+        (pl.col("lately_v") >= settings.fall_v).fill_null(value=False)
+        | (pl.col("deeper_v") >= settings.sag_v).fill_null(value=False)
+        | pl.col("voltage_v").is_null()
+    )
+    return _answer(
+        seen, hits.filter(pl.col("days") > 0), act=(pl.col("days") >= settings.act_days) & supported,
+        watch=pl.col("days") >= settings.watch_days,
+        first=[
+            observation(
+                told, "reset_days", pl.col("days"), "d", since=pl.col("onset"), until=pl.col("last_ts"),
+                threshold=float(settings.watch_days), window_days=settings.window_days,
+            ),
+        ],
         told=told,
     )  # fmt: skip
+
+
+@rule(
+    "battery.silent",
+    settings=lambda settings: settings.battery.silent,
+    source="recorded end of a Li-SOCl2 cell: four days of falling voltage, then silence",
+    severity=2,
+    en=Text(
+        "Silent since its battery began to fail",
+        "The meter sends nothing more after a voltage that fell, sagged or broke down; its neighbours still send.",
+        "Exchange the battery; read the register on site.",
+    ),
+    zh=Text(
+        "电池异常后失联",
+        "电压下降、带载压降增大或反复重启之后不再上报，而周边表计正常。",
+        "更换电池；现场抄读读数。",
+    ),
+)
+def silent(seen: View, settings: SilentSettings) -> pl.DataFrame:
+    """Fire where silence follows signs of a failing battery; silence on the plateau is a matter of communication."""
+    told = "battery.silent"
+    quiet = (
+        blamed(stretches(seen, 60).filter(pl.col("place") == "silence"), seen.facts.gaps)
+        .group_by("meter_id")
+        .agg((pl.col("blamed_s").max() / HOUR_S).alias("silent_h"), (pl.col("usual_s").max() / HOUR_S).alias("usual_h"))
+    )
+    quiet = quiet.filter(
+        (pl.col("silent_h") >= settings.watch_h) & (pl.col("silent_h") >= pl.col("usual_h") * settings.intervals)
+    )
+    if quiet.is_empty():
+        return nothing()
+    step = pl.col("battery_base_step_v").fill_null(0)
+    fell = pl.col("cell_fall_v") >= pl.max_horizontal(
+        pl.lit(settings.fall_v), pl.col("cell_noise_v") * settings.noise, step * settings.steps
+    )
+    sagged = pl.col("cell_sag_v") >= pl.max_horizontal(
+        pl.lit(settings.sag_v), pl.col("load_expected_sag_v").clip(0) * settings.sag_share, step * settings.steps
+    )
+    again = (pl.col("total_seq_resets") > pl.col("total_seq_resets").shift(1).over("meter_id")).fill_null(value=False)
+    coded = pl.col("codes").list.eval(pl.element().str.starts_with("battery ")).list.any().fill_null(value=False)
+    last = (
+        seen.days.join(quiet.select("meter_id"), on="meter_id", how="semi", maintain_order="left")
+        .with_columns(fell.alias("fell"), sagged.alias("sagged"), again.alias("again"), coded.alias("coded"))
+        .filter(pl.col("age_days") < settings.before_days)
+    )
+    hits = (
+        last.group_by("meter_id", maintain_order=True)
+        .agg(
+            pl.col("fell").drop_nulls().last().fill_null(value=False),
+            pl.col("sagged").drop_nulls().last().fill_null(value=False),
+            pl.col("again").sum().alias("again_days"),
+            pl.col("coded").sum().alias("coded_days"),
+            pl.col("region", "site", "day").last(),
+            *_voltages(pl.col("fell") | pl.col("sagged") | pl.col("again") | pl.col("coded")),
+        )
+        .join(quiet, on="meter_id", maintain_order="left")
+        .join(_silent_share(seen), on="meter_id", how="left", maintain_order="left")
+    )
+    alone = pl.col("neighbours").fill_null(0) < settings.neighbours
+    restarted = pl.col("again_days") >= settings.resets
+    signs = pl.col("fell") | pl.col("sagged") | restarted | (pl.col("coded_days") > 0)
+    return _answer(
+        seen, hits, act=signs & alone & (pl.col("silent_h") >= settings.act_h), watch=signs,
+        first=[
+            observation(
+                told, "silent_after_decline", pl.col("silent_h").round(1), "h", since=pl.col("last_ts"),
+                threshold=settings.act_h,
+            ),
+            observation(
+                told, "plateau_fall", pl.when(pl.col("fell")).then(pl.col("fall_v").round(4)), "V",
+                until=pl.col("last_ts"), threshold=settings.fall_v, baseline_v=pl.col("expected_v").round(4),
+            ),
+            observation(
+                told, "load_sag", pl.when(pl.col("sagged")).then(pl.col("sag_v").round(4)), "V",
+                until=pl.col("last_ts"), threshold=settings.sag_v,
+            ),
+            observation(told, "reset_days", pl.when(restarted).then("again_days"), "d",
+                        window_days=settings.before_days),
+        ],
+        told=told,
+    )  # fmt: skip
+
+
+def _silent_share(seen: View) -> pl.DataFrame:
+    """Return ``meter_id`` and ``neighbours``: the greatest share of silent meters of its site since its newest day."""
+    newest = seen.features.select("meter_id", "newest_day")
+    placed = seen.days.group_by("meter_id", maintain_order=True).agg(pl.col("region", "site").last())
+    silent_days = silent_neighbours(seen.days).filter(pl.col("meters") > 3)
+    share = silent_days.with_columns((pl.col("silent") / pl.col("meters")).alias("share"))
+    return (
+        placed.join(newest, on="meter_id")
+        .join(share, on=["region", "site"], nulls_equal=True)
+        .filter(pl.col("day") > pl.col("newest_day"))
+        .group_by("meter_id")
+        .agg(pl.col("share").min().alias("neighbours"))
+    )
+
+
+@rule(
+    "battery.life",
+    settings=lambda settings: settings.battery.life,
+    source="charge budget: base current, uplinks by coverage, valve runs and self-discharge against the capacity",
+    severity=3,
+    en=Text(
+        "The battery will not last",
+        "Charge is drawn so fast that the battery ends early, or what is left of it will not last half a year.",
+        "Find the drain: weak coverage, too many reports, moisture; move the antenna or set the reporting interval;"
+        " plan an exchange.",
+    ),
+    zh=Text(
+        "电池寿命不足",
+        "耗电过快将提前耗尽，或剩余寿命不足半年。",
+        "查找耗电原因：信号弱、上报过频、受潮；调整天线或上报周期；安排更换。",
+    ),
+)
+def life(seen: View, settings: BatteryLifeSettings) -> pl.DataFrame:
+    """Say watch where the books see the end coming before the voltage does."""
+    told = "battery.life"
+    books = battery_life(seen.days, seen.features, seen.facts.meters, seen.as_of, settings)
+    drains = _drains(seen).join(books, on="meter_id", how="left", maintain_order="left")
+    full = pl.col("capacity_mah") / pl.col("drain_mah_per_d")
+    fast = ((full < settings.full_life_d) & (pl.col("radio_per_d") >= settings.least_uplinks)).fill_null(value=False)
+    usual = pl.max_horizontal("peers_per_d", "past_per_d")
+    many = (pl.col("per_d") >= settings.least_uplinks) & (pl.col("per_d") >= usual * settings.ratio)
+    short = (pl.col("high_d") < settings.remaining_d).fill_null(value=False)
+    hits = drains.filter(fast | many.fill_null(value=False) | short)
+    return fired(
+        hits,
+        act=pl.lit(value=False),
+        onset=pl.col("last_ts"),
+        evidence=together(
+            observation(
+                told, "remaining_life", pl.col("remaining_d"), "d", threshold=settings.remaining_d,
+                low_d=pl.col("low_d"), high_d=pl.col("high_d"), basis=pl.col("basis"),
+                capacity_mah=pl.col("capacity_mah"), used_mah=pl.col("used_mah"),
+            ),
+            observation(told, "daily_drain", pl.col("drain_mah_per_d"), "mAh"),
+            observation(
+                told, "uplinks", pl.col("radio_per_d").round(1), "1/d", until=pl.col("last_ts"), window_days=14,
+                peers=pl.col("peers_per_d").round(1), past=pl.col("past_per_d").round(1),
+            ),
+        ),
+        cause=_drain_cause(),
+        cause_confidence=pl.when(pl.col("storm") | pl.col("weak")).then(DRAIN_CONFIDENCE),
+    )  # fmt: skip
+
+
+def _drains(seen: View) -> pl.DataFrame:
+    """Return what takes charge from each meter beyond peers of its model and its own past."""
+    models = seen.days.group_by("meter_id", maintain_order=True).agg(pl.col("model").last())
+    own = seen.features.select(
+        "meter_id", "last_ts",
+        pl.coalesce("uplinks_14d", "uplinks_60d").alias("per_d"),
+        pl.coalesce("radio_uplinks_14d", "uplinks_14d").alias("radio_per_d"),
+        pl.col("uplinks_usual").alias("past_per_d"),
+        pl.when(pl.col("seq_resets_60d") > 0).then("seq_resets_60d").alias("resets"),
+        ((pl.col("coverage_30d") >= WEAK_CLASS) | (pl.col("rssi_dbm_30d") <= WEAK_DBM)).fill_null(value=False)
+        .alias("weak"),
+    ).join(models, on="meter_id", how="left", maintain_order="left")  # fmt: skip
+    peers = pl.when(pl.col("model").is_not_null() & (pl.len().over("model") >= 6)).then(
+        pl.col("per_d").median().over("model")
+    )
+    beside = own.with_columns(peers.alias("peers_per_d"))
+    usual = pl.min_horizontal("peers_per_d", "past_per_d")
+    storm = (pl.col("per_d") >= LEAST_STORM) & (pl.col("per_d") >= usual * STORM_RATIO)
+    return beside.with_columns(storm.fill_null(value=False).alias("storm"))
+
+
+def _drain_cause() -> pl.Expr:
+    return pl.when("storm").then(pl.lit("report_storm")).when("weak").then(pl.lit("coverage"))
 
 
 def _voltages(below: pl.Expr) -> list[pl.Expr]:
@@ -154,35 +417,43 @@ def _voltages(below: pl.Expr) -> list[pl.Expr]:
     return [
         pl.col("first_ts").filter(below).min().alias("onset"),
         pl.col("last_ts").max(),
-        pl.col("battery_fall_v").last().alias("fall_v"),
-        pl.col("battery_expected_v").last().alias("expected_v"),
-        pl.col("battery_median_v").last().alias("voltage_v"),
-        pl.col("battery_temperature_c").last().alias("temperature_c"),
+        pl.col("cell_fall_v").drop_nulls().last().alias("fall_v"),
+        pl.col("cell_sag_v").drop_nulls().last().alias("sag_v"),
+        pl.col("battery_expected_v").drop_nulls().last().alias("expected_v"),
+        pl.col("battery_median_v").drop_nulls().last().alias("voltage_v"),
+        pl.coalesce("battery_temperature_c", "case_min_c").drop_nulls().last().alias("temperature_c"),
     ]
 
 
-def _answer(seen: View, hits: pl.DataFrame, *, act: pl.Expr, watch: pl.Expr, first: pl.Expr, told: str) -> pl.DataFrame:
-    """Add voltage, temperature and counter resets to the evidence, and the drain that the reception shows."""
+def _answer(
+    seen: View,
+    hits: pl.DataFrame,
+    *,
+    act: pl.Expr,
+    watch: pl.Expr,
+    first: list[pl.Expr],
+    told: str,
+    cold: pl.Expr | None = None,
+) -> pl.DataFrame:
+    """Add voltage, temperature and counter resets to the evidence, and the cause that the symptom itself tells."""
     if hits.is_empty():
         return nothing()
-    drains = seen.features.select(
-        "meter_id",
-        pl.when(pl.col("seq_resets_60d") > 0).then("seq_resets_60d").alias("resets"),
-        (pl.col("readings_7d") >= STORM_RATIO * pl.col("readings_60d")).alias("storm"),
-        ((pl.col("coverage_30d") >= WEAK_CLASS) | (pl.col("rssi_dbm_30d") <= WEAK_DBM)).alias("weak"),
-    )
-    storm, weak = pl.col("storm").fill_null(value=False), pl.col("weak").fill_null(value=False)
+    frozen = pl.lit(value=False) if cold is None else cold.fill_null(value=False)
+    drains = _drains(seen).select("meter_id", "resets", "storm", "weak")
     return fired(
         hits.join(drains, on="meter_id", how="left", maintain_order="left"),
         act=act,
         watch=watch,
-        onset=pl.col("onset"),
+        onset=pl.coalesce("onset", "last_ts"),
         evidence=together(
-            first,
+            *first,
             observation(told, "voltage", pl.col("voltage_v").round(4), "V", until=pl.col("last_ts")),
             observation(told, "temperature", pl.col("temperature_c").round(1), "°C", until=pl.col("last_ts")),
             observation(told, "counter_resets", pl.col("resets"), window_days=60),
         ),
-        cause=pl.when(storm).then(pl.lit("report_storm")).when(weak).then(pl.lit("coverage")),
-        cause_confidence=pl.when(storm).then(STORM_CONFIDENCE).when(weak).then(COVERAGE_CONFIDENCE),
+        cause=pl.when(frozen).then(pl.lit("low_temperature")).otherwise(_drain_cause()),
+        cause_confidence=pl.when(frozen)
+        .then(COLD_CONFIDENCE)
+        .when(pl.col("storm") | pl.col("weak"))
+        .then(DRAIN_CONFIDENCE),
     )

@@ -63,8 +63,8 @@ class Rule:
     evaluate : callable
         View and all rule settings to a frame with the columns of :data:`FIRED`.
     inhibited_by : tuple of str
-        Conditions, or ids of rules, that explain this symptom: while one is found the rule says at most ``watch``. Of
-        a fault's rule only an ``act`` explains.
+        Conditions, faults, or ids of rules that explain this symptom: while one is found the rule says at most
+        ``watch``. Of a fault only an ``act`` explains.
     """
 
     id: str

@@ -38,6 +38,7 @@ COMMANDS = [
     "replay",
     "reports import",
     "reports list",
+    "simulate",
     "status",
     "tickets close",
     "tickets explain",
@@ -84,7 +85,7 @@ def test_every_command_has_help(metriage: Callable[..., Done], command: str) -> 
     said = " ".join(done.out.replace("│", " ").split())
     explained = [" ".join(item.help.split()) for item in parameters(command) if item.help]
     assert [] == [text for text in explained if text not in said]
-    assert command == "init" or "--dir" in said
+    assert command in {"init", "simulate"} or "--dir" in said
 
 
 def test_help_and_version(metriage: Callable[..., Done]) -> None:
@@ -123,7 +124,7 @@ def test_wrong_usage_is_exit_code_two(site: Site, metriage: Callable[..., Done],
     assert before == {file: file.stat().st_mtime_ns for file in site.folder.rglob("*") if file.suffix == ".parquet"}
 
 
-@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"init", "demo"}])
+@pytest.mark.parametrize("command", [name for name in COMMANDS if name not in {"init", "demo", "simulate"}])
 def test_no_site_folder_is_said(tmp_path: Path, metriage: Callable[..., Done], command: str) -> None:
     """With the command that makes one; nothing is left behind."""
     needed = {"backtest": ["2024-01-01", "2024-01-02"], "tickets note": ["1", "text"]}

@@ -1,0 +1,96 @@
+"""What happens to whole sites and regions: pipe works, outages of water, outages of radio, floods."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from simulation.calendar_hours import Calendar
+from simulation.estate import Estate
+from simulation.parameters import Draws
+from simulation.regional_weather import RegionalWeather
+from simulation.weather import Bools
+
+PIPE_WORKS, WATER_OUTAGE, RADIO_OUTAGE = "pipe works", "outage of water", "radio maintenance"
+_FLOOD_MM = 22.0  # rain of two days that fills a pit; assumed
+
+
+@dataclass(frozen=True, slots=True)
+class Happening:
+    """One of them.
+
+    Parameters
+    ----------
+    kind : str
+        What it is.
+    region, site : int
+        Where; a site of -1 is the whole region.
+    first, last : int
+        Hours between which it lasts, the last one excluded.
+    announced : bool
+        Whether it stands in the works file.
+    """
+
+    kind: str
+    region: int
+    site: int
+    first: int
+    last: int
+    announced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Happenings:
+    """All of them.
+
+    Parameters
+    ----------
+    all : tuple of Happening
+        Works and outages.
+    flooded : ndarray of bool, shape (n_regions, n_days)
+        Days on which flood-prone places of the region stand under water.
+    """
+
+    all: tuple[Happening, ...]
+    flooded: Bools
+
+    def of_kind(self, kind: str) -> tuple[Happening, ...]:
+        """Return those of one kind."""
+        return tuple(each for each in self.all if each.kind == kind)
+
+
+def make_happenings(calendar: Calendar, estate: Estate, weather: RegionalWeather, draws: Draws) -> Happenings:
+    """Return what happens in the record."""
+    rng, hours = draws.rng, calendar.hours
+    sites = len(estate.sites.region)
+    found: list[Happening] = []
+
+    def begin(earliest: float, latest: float) -> int:
+        return int(rng.integers(int(hours * earliest), max(int(hours * latest), int(hours * earliest) + 1)))
+
+    for site in np.flatnonzero(draws.some("works_of_a_site", sites)):
+        first = begin(0.08, 0.55)
+        length = int(rng.integers(6, 40))
+        found.append(Happening(PIPE_WORKS, int(estate.sites.region[site]), int(site), first, first + length, True))
+    for site in np.flatnonzero(draws.some("water_outages_of_a_site", sites)):
+        first = begin(0.05, 0.95) // 24 * 24 + 8
+        found.append(
+            Happening(
+                WATER_OUTAGE, int(estate.sites.region[site]), int(site), first, first + int(rng.integers(5, 30)), True
+            )
+        )
+    for site in np.flatnonzero(draws.some("outages_of_a_site", sites)):
+        first = begin(0.05, 0.95)
+        last = first + round(draws.one("outage_h"))
+        found.append(
+            Happening(RADIO_OUTAGE, int(estate.sites.region[site]), int(site), first, last, bool(rng.random() < 0.3))
+        )
+    for _ in range(draws.count("region_outages")):
+        first = begin(0.05, 0.95)
+        last = first + round(draws.one("outage_h") * 0.6)
+        region = int(rng.integers(0, len(estate.regions)))
+        found.append(Happening(RADIO_OUTAGE, region, -1, first, last, bool(rng.random() < 0.5)))
+    rain = weather.rain_mm[:, : calendar.days]
+    before = np.concatenate([np.zeros((len(rain), 1)), rain[:, :-1]], axis=1)
+    return Happenings(tuple(found), rain + before >= _FLOOD_MM)
