@@ -33,6 +33,9 @@ WORDS = {
 OPEN, CLOSE = (float(VALVE_COMMANDS.index(word)) for word in ("open", "close"))
 STATE_OPEN, STATE_CLOSED = (float(VALVE_STATES.index(word)) for word in ("open", "closed"))
 MICROSECOND_S = 1e-6
+LEAST_INTERVALS = 12  # of a day, to tell the number of draws from the share of active ones
+LEAST_ACTIVE = 3
+MOST_ACTIVE = 0.9
 
 
 def chain(
@@ -419,6 +422,54 @@ def _equal(first: Array, second: Array) -> npt.NDArray[np.bool_]:
     return same
 
 
+def _draws(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
+    r"""Keep what one draw of water counts and how many there are, on the meter's own first days that tell.
+
+    Draws that come at random leave an interval without flow with probability :math:`e^{-\lambda}`, so that their
+    number follows from the share of active intervals, :math:`\lambda = -\ln(1 - a/n)`, and their size from the volume.
+    A coil that loses or doubles pulses changes the size, people who come and go the number.
+    """
+    size, number = draws(now["consumption_m3"], now["active_intervals"], now["flow_intervals"])
+    count = _zero(before["draw_base_days"])
+    joins = ~np.isnan(size) & (count < settings.draw_base_days)
+    after = count + joins
+    mean, spread, rate = (_zero(before[name]) for name in ("draw_base_log", "draw_base_log_m2", "draws_base_log"))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        log_size, log_number = np.log(size), np.log(number)
+    step = log_size - mean
+    moved = np.where(joins, mean + step / np.maximum(after, 1), mean)
+    known = after > 0
+    return {
+        "draw_base_days": after,
+        "draw_base_log": np.where(known, moved, np.nan),
+        "draw_base_log_m2": np.where(known, np.where(joins, spread + step * (log_size - moved), spread), np.nan),
+        "draws_base_log": np.where(
+            known, np.where(joins, rate + (log_number - rate) / np.maximum(after, 1), rate), np.nan
+        ),
+    }
+
+
+def draws(volume_m3: Array, active: Array, intervals: Array) -> tuple[Array, Array]:
+    """Return mean volume of a draw [m³] and number of draws; NaN where the intervals cannot tell.
+
+    Parameters
+    ----------
+    volume_m3, active, intervals : ndarray, shape (n,)
+        Volume of the day, intervals with flow, and all intervals.
+
+    Examples
+    --------
+    >>> size, number = draws(np.array([0.12]), np.array([6.0]), np.array([24.0]))
+    >>> round(float(number[0]), 2), round(float(size[0]), 4)
+    (6.9, 0.0174)
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = active / intervals
+        number = -np.log1p(-share) * intervals
+        tells = (intervals >= LEAST_INTERVALS) & (active >= LEAST_ACTIVE) & (share <= MOST_ACTIVE) & (volume_m3 > 0)
+        return np.where(tells, volume_m3 / number, np.nan), np.where(tells, number, np.nan)
+
+
 def _valve(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     """Follow the last command: obeyed once, refused, or contradicted by the state since when and how often."""
     told = ~np.isnan(now["valve_command"])
@@ -465,4 +516,4 @@ def _contradicted(now: Now, command_ts: Array, new: npt.NDArray[np.bool_], setti
     return np.minimum(np.where(new, due, np.fmax(due, now["first_ts"])), now["valve_state_ts"])
 
 
-PARTS = (_presence, _register, _battery, _load, _baselines, _valve)
+PARTS = (_presence, _register, _battery, _draws, _load, _baselines, _valve)

@@ -75,6 +75,7 @@ def day_profile(
     usable = _usable(keyed)
     profile = _reception(keyed, usable)
     parts = [
+        _disowned(keyed),
         _firmware(usable),
         _counter(usable),
         _register(usable, meters, settings),
@@ -241,6 +242,14 @@ def _sources(keyed: pl.DataFrame) -> pl.Series | pl.Expr:
         return pl.lit(1, dtype=pl.Int64).alias("sources")
     counted = keyed.group_by("key", maintain_order=True).agg(pl.col("source").n_unique().cast(pl.Int64))
     return counted["source"].alias("sources")
+
+
+def _disowned(keyed: pl.DataFrame) -> pl.DataFrame | None:
+    """Return on how many readings the meter itself says that it could not measure; None where it never does."""
+    if "valid" not in keyed.columns or keyed["valid"].all(ignore_nulls=True):
+        return None
+    told = keyed.filter(~pl.col("valid").fill_null(value=True))
+    return told.group_by("key", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("disowned_readings"))
 
 
 def _firmware(usable: Usable) -> pl.DataFrame | None:

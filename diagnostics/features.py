@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from diagnostics.cells import with_cells
-from diagnostics.chain import NOMINAL_V
+from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, MOST_ACTIVE, NOMINAL_V
 from diagnostics.facts import Facts, with_place
 from diagnostics.peers import with_peers
 from lake.schemas import DAILY
@@ -95,10 +95,20 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
 
     ``day_m3`` consumption with what came since the row before [m³]; ``battery_fall_v`` expected minus median resting
     voltage [V]; ``sag_excess_v`` sag under load beyond its baseline [V]; ``coil_share``, ``travel_ratio``,
-    ``current_ratio`` value over baseline [1]; ``stepped`` the register starts again lower and stays there;
-    ``jumps`` falls of the register that came back; ``jump_m3`` the largest of them [m³].
+    ``current_ratio`` value over baseline [1]; ``draw_change`` logarithm of what one draw counts over its baseline,
+    ``draws_change`` that of their number, both null where the day's intervals cannot tell
+    (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls of
+    the register that came back; ``jump_m3`` the largest of them [m³].
     """
     sag = pl.coalesce(pl.col("battery_median_v"), pl.lit(NOMINAL_V)) - pl.col("battery_load_median_v")
+    share = pl.col("active_intervals") / pl.col("flow_intervals")
+    number = -(1 - share).log() * pl.col("flow_intervals")
+    tells = (
+        (pl.col("flow_intervals") >= LEAST_INTERVALS)
+        & (pl.col("active_intervals") >= LEAST_ACTIVE)
+        & (share <= MOST_ACTIVE)
+        & (pl.col("consumption_m3") > 0)
+    )
     moved = pl.col("valve_moved").fill_null(value=False)
     derived = days.with_columns(
         (pl.col("consumption_m3") + pl.col("carried_m3").clip(0).fill_null(0)).alias("day_m3"),
@@ -107,6 +117,8 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
         (pl.col("coil_signal_median_mv") / pl.col("coil_base_mv")).alias("coil_share"),
         pl.when(moved).then(pl.col("valve_travel_median_s") / pl.col("travel_base_s")).alias("travel_ratio"),
         pl.when(moved).then(pl.col("valve_current_max_ma") / pl.col("current_base_ma")).alias("current_ratio"),
+        pl.when(tells).then((pl.col("consumption_m3") / number).log() - pl.col("draw_base_log")).alias("draw_change"),
+        pl.when(tells).then(number.log() - pl.col("draws_base_log")).alias("draws_change"),
         pl.coalesce("interval_s", "gap_s").alias("usual_s"),
         (pl.col("backward_counts").fill_null(0) + pl.col("edge_backward_m3").is_not_null()).alias("backwards"),
         pl.max_horizontal("worst_backward_m3", "edge_backward_m3").alias("backwards_worst_m3"),

@@ -39,7 +39,8 @@ def with_peers(days: pl.DataFrame) -> pl.DataFrame:
         With ``usual_m3``, the meter's own usual day without its newest :data:`SETTLED_DAYS` [m³]; ``used_share``, share
         of these days with flow; ``peer_zero_share``, share of the other meters of the place that use water and had none
         that day; ``peer_use_ratio``, median of their use over their usual one; ``peer_fall_v`` and ``peer_sag_v``,
-        median fall of the resting voltage and of the excess sag of meters of the kind [V].
+        median fall of the resting voltage and of the excess sag of meters of the kind [V]; ``peer_draw_change``, median
+        change of what one draw counts, as a logarithm.
     """
     beside = days.join(_usual(days), on="meter_id", how="left", maintain_order="left")
     speaks = (pl.col("used_share") >= LEAST_USED_SHARE) & pl.col("day_m3").is_not_null() & (pl.col("usual_m3") > 0)
@@ -48,7 +49,7 @@ def with_peers(days: pl.DataFrame) -> pl.DataFrame:
     warm = pl.col("battery_temperature_c").is_not_null()
     beside = beside.with_columns(still.alias("_still"), ratio.alias("_ratio"), warm.alias("_warm"))
     beside = _share_of_others(beside, "_still", "peer_zero_share", PLACES)
-    beside = _medians(beside, {"_ratio": "peer_use_ratio"}, PLACES)
+    beside = _medians(beside, {"_ratio": "peer_use_ratio", "draw_change": "peer_draw_change"}, PLACES)
     beside = _medians(beside, {"battery_fall_v": "peer_fall_v", "sag_excess_v": "peer_sag_v"}, KINDS)
     return beside.drop("_still", "_ratio", "_warm")
 

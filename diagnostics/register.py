@@ -115,7 +115,8 @@ def _totals(readings: pl.DataFrame, steps: _Steps, runs: Segments) -> dict[str, 
     standing = np.where(steps.possible & (steps.step == 0), steps.took, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         flow = steps.step / steps.took * HOUR_S
-    flow[~(steps.possible & (steps.took >= SHORT_S))] = np.nan
+    rated = steps.possible & (steps.took >= SHORT_S)
+    flow[~rated] = np.nan
     moved = steps.possible & (steps.step > 0)
     ts = readings["ts"]
     flowed = runs.greatest(np.where(moved, ts.to_physical().to_numpy(), NEVER))
@@ -131,6 +132,8 @@ def _totals(readings: pl.DataFrame, steps: _Steps, runs: Segments) -> dict[str, 
         "volume_step_m3": 10.0 ** -most_decimals(volume, runs),
         "flow_limit_m3h": readings["flow_limit_m3h"].gather(runs.starts),
         "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
+        "flow_intervals": runs.sum(rated.astype(np.int64)),
+        "active_intervals": runs.sum((rated & moved).astype(np.int64)),
         "standstill_s": runs.sum(standing),
         "least_flow_m3h": runs.least(flow),
         "greatest_flow_m3h": runs.greatest(flow),
@@ -271,6 +274,7 @@ def _with_interleaving(profile: pl.DataFrame, steps: pl.DataFrame, settings: Pro
     values = (
         "worst_drop_m3", "drop_first_ts", "drop_bits", "worst_surge_m3", "surge_first_ts", "backward_m3",
         "worst_backward_m3", "backward_first_ts", "consumption_m3", "standstill_s", "least_flow_m3h",
+        "flow_intervals", "active_intervals",
         "greatest_flow_m3h", "flow_last_ts",
     )  # fmt: skip
     return joined.with_columns(

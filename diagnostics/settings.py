@@ -69,6 +69,9 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     source_near_s: Annotated[
         float, Meta(description="Registers of two sources no further apart than this are compared [s]", ge=0)
     ] = 900.0
+    draw_base_days: Annotated[
+        int, Meta(description="First days that make the baseline of what one draw of water counts [days]", ge=7, le=60)
+    ] = 28
     base_days: Annotated[
         int, Meta(description="First days with a value that make the baseline of the sensing amplitude [days]", ge=1)
     ] = 14
@@ -114,17 +117,94 @@ class JumpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     surge_watch: Annotated[
         bool, Meta(description="Whether a lone increment above the flow limit that stays means watch")
     ] = True
+    surge_days: Annotated[Count, Meta(description="Days with increments above the flow limit that mean act [days]")] = 3
 
 
 class FrozenRegisterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A register that stands while the meter's own flow signal says that water flows."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 7
-    day_readings: Annotated[
-        Count, Meta(description="Readings of a day with flow, and no increment that day, that make a symptom")
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 10
+    act_readings: Annotated[
+        Count, Meta(description="Readings with flow, all on days without an increment, that mean act")
     ] = 6
     act_days: Annotated[Count, Meta(description="Such days that mean act [days]")] = 2
+
+
+class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that stands in a home that used water every day, with a sign that the home is not just empty."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    before_days: Annotated[Count, Meta(description="Days before the stop that are needed [days]")] = 20
+    used_share: Annotated[float, Meta(description="Share of these days that must have had flow [1]", gt=0, le=1)] = 0.95
+    usual_m3: Annotated[float, Meta(description="Least usual day before the stop [m³]", gt=0)] = 0.03
+    watch_days: Annotated[Count, Meta(description="Days without flow that mean watch [days]")] = 7
+    act_days: Annotated[Count, Meta(description="Days without flow that mean act where a sign is there [days]")] = 4
+    weak_days: Annotated[
+        Count, Meta(description="The same where only weak signs are there, two of them at least [days]")
+    ] = 7
+    longer: Annotated[
+        float, Meta(description="It must also exceed so many of the home's longest standstills before [1]", ge=1)
+    ] = 2.0
+    sign_days: Annotated[Count, Meta(description="Days before the stop in which signs are looked for [days]")] = 14
+    weak_share: Annotated[
+        float, Meta(description="Sensing amplitude to its baseline that is a sign [1]", gt=0, lt=1)
+    ] = 0.75
+    lost_share: Annotated[
+        float, Meta(description="What a draw counted, to its baseline, that is a sign before the stop [1]", gt=0, lt=1)
+    ] = 0.7
+    running_days: Annotated[
+        Count, Meta(description="Days without any standstill before the stop that are a sign [days]")
+    ] = 7
+    inspected_m3: Annotated[
+        float, Meta(description="A reading on site that exceeds ours by this much is a sign [m³]", gt=0)
+    ] = 0.5
+    peers_still: Annotated[
+        float, Meta(description="Share of neighbours that stand, too, above which nothing is said [1]", gt=0, le=1)
+    ] = 0.4
+
+
+class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Draws of water that count less, or more, than they did, while their number stays."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    days: Annotated[Count, Meta(description="Newest days that tell, compared with the baseline [days]")] = 12
+    within_days: Annotated[Days, Meta(description="They must lie within so many days [days]")] = 25
+    base_days: Annotated[Count, Meta(description="Days the baseline must have [days]")] = 21
+    watch_share: Annotated[float, Meta(description="Share of its baseline that means watch [1]", gt=0, lt=1)] = 0.75
+    act_share: Annotated[float, Meta(description="Share of its baseline that means act [1]", gt=0, lt=1)] = 0.62
+    act_times: Annotated[float, Meta(description="Multiple of its baseline that means act [1]", gt=1)] = 1.65
+    sigmas: Annotated[
+        float, Meta(description="Least distance from the baseline, in standard errors of the difference [1]", gt=0)
+    ] = 5.0
+    act_sigmas: Annotated[float, Meta(description="The same for act [1]", gt=0)] = 10.0
+    act_draws: Annotated[
+        float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
+    ] = 1.35
+    draws_least: Annotated[
+        float, Meta(description="Below this share of their usual number people may have left [1]", gt=0, lt=1)
+    ] = 0.6
+    draws_most: Annotated[
+        float, Meta(description="Above this multiple of their usual number the use itself changed [1]", gt=1)
+    ] = 1.8
+    scatter_least: Annotated[
+        float, Meta(description="Day-to-day scatter of a draw's logarithm that is supposed at least [1]", gt=0)
+    ] = 0.2
+    trickle_share: Annotated[
+        float, Meta(description="Share of the usual day, on most days, that means watch [1]",
+                    gt=0, lt=1)
+    ] = 0.12  # fmt: skip
+    trickle_days: Annotated[Count, Meta(description="Days looked at for that [days]")] = 14
+
+
+class DisownedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A meter that says itself that it could not measure."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 14
+    share: Annotated[float, Meta(description="Share of a day's readings that makes a symptom [1]", gt=0, le=1)] = 0.5
+    watch_days: Annotated[Count, Meta(description="Such days that mean watch [days]")] = 2
+    act_days: Annotated[Count, Meta(description="Such days that mean act [days]")] = 4
 
 
 class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -147,6 +227,9 @@ class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     backward: BackwardSettings = BackwardSettings()
     jump: JumpSettings = JumpSettings()
     frozen: FrozenRegisterSettings = FrozenRegisterSettings()
+    stuck: StuckSettings = StuckSettings()
+    loss: LossSettings = LossSettings()
+    disowned: DisownedSettings = DisownedSettings()
     signal: SignalSettings = SignalSettings()
     codes: CodeSettings = CodeSettings()
 
@@ -463,26 +546,44 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
-    frost_c: Annotated[float, Meta(description="Air or case temperature of a frost day [°C]")] = -5.0
+    frost_c: Annotated[float, Meta(description="Temperature at the meter on a frost day [°C]")] = -5.0
+    hard_c: Annotated[float, Meta(description="Temperature at the meter on a day of hard frost [°C]")] = -8.0
     water_frost_c: Annotated[float, Meta(description="Water temperature of a frost day [°C]")] = 0.5
+    before_days: Annotated[Count, Meta(description="Days before the stop that are needed [days]")] = 14
     usual_m3: Annotated[
         float, Meta(description="Daily consumption before the frost above which a standing register is odd [m³]", gt=0)
-    ] = 0.05
+    ] = 0.03
     usual_share: Annotated[
         float, Meta(description="Share of days before the frost that must have had flow [1]", gt=0, le=1)
-    ] = 0.8
+    ] = 0.9
     still_days: Annotated[
         Count, Meta(description="Days without flow from the frost on that are odd for such a meter [days]")
     ] = 2
+    hard_days: Annotated[
+        Count, Meta(description="Days without flow after which a stop in hard frost means act [days]")
+    ] = 3
+    cold_share: Annotated[
+        float,
+        Meta(description="Share of the standing days with frost, for a stop that ended with warmth [1]", gt=0, le=1),
+    ] = 0.6
+    peers_still: Annotated[
+        float, Meta(description="Share of neighbours that stand, too, above which it is the place's matter [1]", gt=0,
+                    le=1)
+    ] = 0.5  # fmt: skip
     burst_m3h: Annotated[
         float, Meta(description="Flow that never stops on a day after the frost and means burst [m³/h]", gt=0)
     ] = 0.1
     burst_ratio: Annotated[
         float, Meta(description="It must also exceed the smallest flow of the days before so many times [1]", ge=1)
     ] = 3.0
-    silent_days: Annotated[
-        float, Meta(description="Silence from the frost on that means dead after frost [days]", gt=0)
-    ] = 3.0
+    thaw_days: Annotated[Count, Meta(description="Days after the last frost in which a burst shows [days]")] = 7
+    silent_days: Annotated[float, Meta(description="Silence from the frost on that means watch [days]", gt=0)] = 3.0
+    dead_days: Annotated[
+        float, Meta(description="Silence from hard frost on, of a meter that was well received, for act [days]", gt=0)
+    ] = 5.0
+    well_received_dbm: Annotated[
+        float, Meta(description="Signal strength above which silence is not the radio's edge [dBm]")
+    ] = -110.0
 
 
 class ExposureSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -322,6 +322,7 @@ DAY = _columns(
     Column("first_ts", "time", "first measurement of the day"),
     Column("last_ts", "time", "last measurement of the day"),
     Column("usable_readings", "int64", "readings neither disowned by the meter nor in conflict"),
+    Column("disowned_readings", "int64", "readings that the meter disowned as a whole"),
     Column("messages", "int64", "messages that brought them"),
     Column("sources", "int64", "head-ends or programs that delivered them"),
     Column("source_names", "strings", "who they were, where there was more than one"),
@@ -346,6 +347,8 @@ DAY = _columns(
     Column("volume_step_m3", "float64", "coarsest decimal step that all registers of the day fit", "m³"),
     Column("flow_limit_m3h", "float64", "flow above which an increment counts as impossible", "m³/h"),
     Column("consumption_m3", "float64", "sum of possible increments within the day", "m³"),
+    Column("flow_intervals", "int64", "intervals between registers that tell of flow or none"),
+    Column("active_intervals", "int64", "of these, intervals in which the register moved"),
     Column("standstill_s", "float64", "time between registers that did not move", "s"),
     Column("least_flow_m3h", "float64", "smallest flow between two registers", "m³/h"),
     Column("greatest_flow_m3h", "float64", "greatest possible flow between two registers", "m³/h"),
@@ -435,6 +438,10 @@ DAY_STATE = _columns(
     Column("battery_base_dev_v", "float64", "sum of their distances from it", "V"),
     Column("load_base_days", "int64", "days that make the baseline of the sag under load"),
     Column("load_base_sag_v", "float64", "mean sag under load on these days", "V"),
+    Column("draw_base_days", "int64", "days that make the baseline of what one draw of water counts"),
+    Column("draw_base_log", "float64", "mean logarithm of a draw's volume in m³ on these days"),
+    Column("draw_base_log_m2", "float64", "sum of its squared deviations on these days"),
+    Column("draws_base_log", "float64", "mean logarithm of the number of draws on these days"),
     Column(
         "load_base_sum_x", "float64", "sum of the cell's resistance in units of that at 20 °C, as cold makes it", "1"
     ),

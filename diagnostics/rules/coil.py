@@ -10,10 +10,26 @@ import polars as pl
 from diagnostics.evidence import observation, together
 from diagnostics.features import View
 from diagnostics.register import register_bits
-from diagnostics.rules.rule import Text, cold_around, fired, newest_measured, rule, symptom
-from diagnostics.settings import BackwardSettings, FrozenRegisterSettings, JumpSettings, SignalSettings
+from diagnostics.rules.rule import Text, cold_around, fired, newest_measured, nothing, rule, symptom
+from diagnostics.settings import (
+    BackwardSettings,
+    DisownedSettings,
+    FrozenRegisterSettings,
+    JumpSettings,
+    LossSettings,
+    SignalSettings,
+    StuckSettings,
+)
 
 COLD_CONFIDENCE = 0.6
+
+# Real homes show each of these before a holiday now and then: the main tap is shut on leaving, use is less before.
+WEAK_SIGNS = ("sign_loss", "sign_running", "sign_course")
+
+# A home whose use is regular enough for a trickle to be odd.
+USED_SHARE = 0.95
+USUAL_M3 = 0.05
+FLOW_SHARE = 0.7
 
 
 @rule(
@@ -93,11 +109,12 @@ def jump(seen: View, settings: JumpSettings) -> pl.DataFrame:
         limit=pl.col("flow_limit_m3h").first(),
         onset=pl.coalesce("drop_first_ts", "surge_first_ts", "first_ts").min(),
     )  # fmt: skip
-    lone = pl.lit(settings.surge_watch) & (pl.col("surge_days") == 1)
+    lone = pl.lit(settings.surge_watch) & (pl.col("surge_days") > 0)
+    often = pl.col("surge_days") >= settings.surge_days
     bits = pl.lit(settings.bits_act) & pl.col("bits").is_not_null()
     return fired(
         hits,
-        act=(pl.col("jumps") >= settings.act_drops) | ((pl.col("jumps") > 0) & bits),
+        act=(pl.col("jumps") >= settings.act_drops) | ((pl.col("jumps") > 0) & bits) | often,
         watch=(pl.col("jumps") > 0) | lone,
         onset=pl.col("onset"),
         evidence=together(
@@ -107,6 +124,10 @@ def jump(seen: View, settings: JumpSettings) -> pl.DataFrame:
             ),
             observation(told, "worst_jump", pl.col("worst").round(6), "m³"),
             observation(told, "register_bits", pl.col("bits"), "counts"),
+            observation(
+                told, "surge_days", pl.when(pl.col("surge_days") > 1).then("surge_days"), "d",
+                threshold=float(settings.surge_days), worst_m3=pl.col("surge").round(6), limit_m3h=pl.col("limit"),
+            ),
             observation(
                 told, "lone_surge", pl.when(pl.col("surge_days") == 1).then(pl.col("surge").round(6)), "m³",
                 limit_m3h=pl.col("limit"),
@@ -135,7 +156,7 @@ def jump(seen: View, settings: JumpSettings) -> pl.DataFrame:
 def frozen(seen: View, settings: FrozenRegisterSettings) -> pl.DataFrame:
     """Fire where the flow signal speaks on days without an increment."""
     told = "coil.frozen"
-    still = (pl.col("consumption_m3") == 0) & (pl.col("reported_flow_readings") >= settings.day_readings)
+    still = (pl.col("day_m3") == 0) & (pl.col("reported_flow_readings") > 0)
     hits = symptom(
         seen, still, settings.window_days,
         readings=pl.col("reported_flow_readings").sum(), flow=pl.col("reported_flow_max_m3h").max(),
@@ -144,7 +165,7 @@ def frozen(seen: View, settings: FrozenRegisterSettings) -> pl.DataFrame:
         seen,
         fired(
             hits,
-            act=pl.col("days") >= settings.act_days,
+            act=(pl.col("days") >= settings.act_days) & (pl.col("readings") >= settings.act_readings),
             onset=pl.col("first_ts"),
             evidence=together(
                 observation(
@@ -200,6 +221,277 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
                     until=pl.col("last_ts"), threshold=settings.watch_fraction, window_days=settings.window_days,
                     signal_mv=pl.col("signal_mv").round(1), baseline_mv=pl.col("coil_base_mv").round(1),
                 ),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "coil.stuck",
+    settings=lambda settings: settings.coil.stuck,
+    source="a vacant home looks the same: the stop counts with a sign from before or after it that water still flows",
+    severity=2,
+    inhibited_by=("empty_pipe", "exchange", "communication.area"),
+    en=Text(
+        "The register stopped in a home that uses water every day",
+        "No flow for days, far longer than ever before, and a sign that the sensing failed: fading amplitude, lost"
+        " pulses before, codes, flow without increment, a leak that ended at once, a reading on site, a report.",
+        "Open a tap and watch register and display; exchange the sensing module (coil).",
+    ),
+    zh=Text(
+        "每日用水的表停止走字",
+        "停走时间远超以往，且有采样失效迹象：信号减弱、此前丢脉冲、相关代码、有流量而不计、持续过水骤停、现场抄读不符或用户报修。",
+        "现场放水观察字轮与显示；更换发讯圈（采样模块）。",
+    ),
+)
+def stuck(seen: View, settings: StuckSettings) -> pl.DataFrame:
+    """Say act where a regular home stands and a sign speaks against vacancy; watch where none does."""
+    told = "coil.stuck"
+    hits = _standing(seen, settings)
+    if hits.is_empty():
+        return nothing()
+    signs = {
+        "sign_amplitude": pl.when(pl.col("amplitude") <= settings.weak_share).then(pl.col("amplitude").round(3)),
+        "sign_loss": pl.when(pl.col("lost") <= settings.lost_share).then(pl.col("lost").round(3)),
+        "sign_code": pl.when(pl.col("code_days") > 0).then("code_days"),
+        "sign_flow": pl.when(pl.col("flow_readings") > 1).then("flow_readings"),
+        "sign_running": pl.when(pl.col("running") >= settings.running_days).then("running"),
+        "sign_course": pl.when(pl.col("course") > 0).then("course"),
+        "sign_report": pl.when(pl.col("reported_ts").is_not_null()).then(pl.lit(value=True)),
+        "sign_inspection": pl.when(pl.col("more_m3") >= settings.inspected_m3).then(pl.col("more_m3").round(3)),
+        "sign_cold": pl.when(pl.col("froze")).then(pl.col("coldest_c").round(1)),
+    }
+    units = {"sign_inspection": "m³", "sign_running": "d", "sign_code": "d", "sign_cold": "°C"}
+    strong = pl.any_horizontal(sign.is_not_null() for what, sign in signs.items() if what not in WEAK_SIGNS)
+    weak = pl.sum_horizontal(signs[what].is_not_null().cast(pl.Int64) for what in WEAK_SIGNS)
+    days = pl.col("still_days")
+    return fired(
+        hits,
+        act=(strong & (days >= settings.act_days)) | ((weak > 1) & (days >= settings.weak_days)),
+        watch=days >= settings.watch_days,
+        onset=pl.coalesce("last_flow_ts", "first_seen_ts"),
+        evidence=together(
+            observation(
+                told, "standing_days", days, "d", since=pl.col("last_flow_ts"), until=pl.col("last_ts"),
+                threshold=settings.act_days, usual_m3=pl.col("usual_m3").round(3),
+                longest_before_d=pl.col("longest_before"),
+            ),
+            *(observation(told, what, value, units.get(what, "")) for what, value in signs.items()),
+        ),
+        cause=pl.when(pl.col("froze")).then(pl.lit("low_temperature")),
+        cause_confidence=pl.when(pl.col("froze")).then(COLD_CONFIDENCE),
+    )  # fmt: skip
+
+
+def _standing(seen: View, settings: StuckSettings) -> pl.DataFrame:
+    """Return regular homes whose register stands now, longer than it ever did, with what was there before the stop."""
+    told = seen.days.filter(pl.col("volume_readings") > 0)
+    still = pl.col("day_m3") == 0
+    runs = told.group_by("meter_id", maintain_order=True).agg(
+        (still.fill_null(value=False).reverse().cum_prod().sum()).cast(pl.Int64).alias("still_days"),
+        pl.len().alias("n"),
+    )
+    standing = runs.filter(pl.col("still_days") >= settings.act_days, pl.col("n") - pl.col("still_days") > 0)
+    if standing.is_empty():
+        return standing
+    days = told.join(standing, on="meter_id", maintain_order="left").with_columns(
+        (pl.int_range(pl.len(), dtype=pl.Int64).reverse().over("meter_id")).alias("back")
+    )
+    after = pl.col("back") < pl.col("still_days")
+    near = ~after & (pl.col("back") < pl.col("still_days") + settings.sign_days)
+    just = ~after & (pl.col("back") < pl.col("still_days") + 3)
+    shut = (pl.col("valve_state") == "closed") | (pl.col("standing_command") == "close")
+    frost = pl.col("case_min_c") <= -5.0
+    at_stop = pl.col("back").is_between(pl.col("still_days") - 2, pl.col("still_days") + 1)
+    running = (pl.col("standstill_s") == 0) & (pl.col("volume_readings") > 2)
+    summary = days.group_by("meter_id", maintain_order=True).agg(
+        pl.col("still_days").first(),
+        pl.col("last_ts").last(),
+        pl.col("last_flow_ts").last(),
+        pl.col("first_seen_ts").last(),
+        pl.col("day_m3").filter(~after).count().alias("before"),
+        pl.col("day_m3").filter(~after).median().alias("usual_m3"),
+        (pl.col("day_m3") > 0).filter(~after).mean().alias("used_share"),
+        _longest_run((pl.col("day_m3") == 0).filter(~after)).alias("longest_before"),
+        pl.col("peer_zero_share").filter(after).median().alias("peers_still"),
+        shut.filter(after).any().alias("shut"),
+        pl.col("coil_share").filter(near | after).min().alias("amplitude"),
+        pl.col("draw_change").filter(near & (pl.col("back") < pl.col("still_days") + 7)).median().exp().alias("lost"),
+        pl.col("codes").list.eval(pl.element().str.starts_with("coil ")).list.any().filter(near | after).sum()
+        .cast(pl.Int64).alias("code_days"),
+        pl.col("reported_flow_readings").filter(after).sum().alias("flow_readings"),
+        running.filter(near).sum().cast(pl.Int64).alias("running"),
+        (pl.col("backwards") + pl.col("jumps")).filter(near | just).sum().alias("course"),
+        pl.col("case_min_c").filter(at_stop).min().alias("coldest_c"),
+        (frost.filter(at_stop).any() & (pl.col("case_min_c") > 0).filter(after).tail(3).all()
+         & ((pl.col("case_min_c") > 0).filter(after).sum() >= 3)).alias("froze"),
+        pl.col("last_volume_m3").last(),
+    )  # fmt: skip
+    regular = (
+        (pl.col("before") >= settings.before_days)
+        & (pl.col("used_share") >= settings.used_share)
+        & (pl.col("usual_m3") >= settings.usual_m3)
+        & (pl.col("still_days") >= settings.longer * pl.col("longest_before"))
+        & ~(pl.col("peers_still") > settings.peers_still).fill_null(value=False)
+        & ~pl.col("shut").fill_null(value=False)
+    )
+    return _with_witnesses(seen, summary.filter(regular))
+
+
+def _with_witnesses(seen: View, hits: pl.DataFrame) -> pl.DataFrame:
+    """Add what people told since the stop: the customer's report, and a reading on site above ours."""
+    since = hits.select("meter_id", "last_flow_ts", "last_volume_m3")
+    reports = (
+        seen.facts.reports.join(since, on="meter_id")
+        .filter(pl.col("reported_at") >= pl.col("last_flow_ts"))
+        .group_by("meter_id")
+        .agg(pl.col("reported_at").min().alias("reported_ts"))
+    )
+    readings = (
+        seen.facts.inspections.join(since, on="meter_id")
+        .filter(pl.col("inspected_at") >= pl.col("last_flow_ts"), pl.col("register_reading_m3").is_not_null())
+        .group_by("meter_id")
+        .agg((pl.col("register_reading_m3") - pl.col("last_volume_m3")).max().alias("more_m3"))
+    )
+    return hits.join(reports, on="meter_id", how="left", maintain_order="left").join(
+        readings, on="meter_id", how="left", maintain_order="left"
+    )
+
+
+def _longest_run(flags: pl.Expr) -> pl.Expr:
+    """Return the length of the longest run of true values."""
+    filled = flags.fill_null(value=False)
+    return pl.when(filled).then(filled.rle_id()).drop_nulls().value_counts().struct.field("count").max().fill_null(0)
+
+
+@rule(
+    "coil.loss",
+    settings=lambda settings: settings.coil.loss,
+    source="lost or bounced pulses change what a draw counts; people who come and go change how many draws there are",
+    severity=2,
+    inhibited_by=("exchange", "leak.continuous", "software_conflict.sources"),
+    en=Text(
+        "Draws of water count less, or more, than they did",
+        "What one draw counts left its baseline for days while the number of draws stayed, and neighbours show nothing"
+        " of it; or only a trickle of the usual use is still counted on most days.",
+        "Draw a known volume and compare; exchange the sensing module (coil); correct the bill.",
+    ),
+    zh=Text(
+        "每次用水计量偏少或偏多",
+        "用水次数基本不变，而单次计量持续偏离该表基线，邻表无此变化；或多数日期仅计得平日的一小部分。",
+        "现场放出定量的水核对；更换发讯圈（采样模块）；更正水费。",
+    ),
+)
+def loss(seen: View, settings: LossSettings) -> pl.DataFrame:
+    """Compare what a draw counts with the meter's own first days and with its neighbours' change."""
+    told = "coil.loss"
+    changed = pl.col("draw_change") - pl.col("peer_draw_change").fill_null(0)
+    newest = newest_measured(seen, pl.col("draw_change").is_not_null(), settings.days, settings.within_days)
+    hits = newest.group_by("meter_id", maintain_order=True).agg(
+        changed.mean().alias("change"),
+        changed.median().alias("middle"),
+        changed.var().alias("scatter"),
+        pl.len().alias("n"),
+        pl.col("draws_change").mean().alias("draws"),
+        pl.col("draw_base_days", "draw_base_log_m2").last(),
+        pl.col("first_ts").first(),
+        pl.col("last_ts").last(),
+    )
+    base_n = pl.col("draw_base_days")
+    own = pl.col("draw_base_log_m2") / (base_n - 1)
+    variance = pl.max_horizontal(own, "scatter", pl.lit(settings.scatter_least**2))
+    sigmas = pl.col("change") / (variance * (1 / pl.col("n") + 1 / base_n)).sqrt()
+    share, number = pl.col("middle").exp(), pl.col("draws").exp()
+    full = (pl.col("n") >= settings.days) & (base_n >= settings.base_days)
+    steady = number.is_between(settings.draws_least, settings.draws_most)
+    less = full & steady & (sigmas <= -settings.sigmas)
+    more = full & steady & (sigmas >= settings.sigmas) & (share >= settings.act_times)
+    # Real use changes, too; only a change far beyond that of real homes is the meter's.
+    sure = (sigmas.abs() >= settings.act_sigmas) & number.is_between(1 / settings.act_draws, settings.act_draws)
+    trickle = _trickle(seen, settings)
+    answer = fired(
+        hits,
+        act=sure & ((less & (share <= settings.act_share)) | more),
+        watch=less & (share <= settings.watch_share),
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                told, "draw_share", share.round(3), "1", since=pl.col("first_ts"), until=pl.col("last_ts"),
+                threshold=settings.act_share, sigmas=sigmas.round(1), days=pl.col("n"),
+            ),
+            observation(told, "draws_share", number.round(3), "1", threshold=settings.draws_least),
+        ),
+    )  # fmt: skip
+    return pl.concat([answer, trickle.join(answer, on="meter_id", how="anti")])
+
+
+def _trickle(seen: View, settings: LossSettings) -> pl.DataFrame:
+    """Return homes of which only a trickle of the usual use is counted, day after day."""
+    newest = newest_measured(seen, pl.col("day_m3").is_not_null(), settings.trickle_days)
+    hits = newest.group_by("meter_id", maintain_order=True).agg(
+        pl.col("day_m3").median().alias("now_m3"),
+        pl.col("day_m3").max().alias("most_m3"),
+        (pl.col("day_m3") > 0).mean().alias("flow_share"),
+        pl.col("standstill_s").min().alias("standstill_s"),
+        pl.col("usual_m3", "used_share").last(),
+        pl.col("peer_use_ratio").median(),
+        pl.len().alias("n"),
+        pl.col("first_ts").first(),
+        pl.col("last_ts").last(),
+    )
+    usual = pl.col("usual_m3") * pl.col("peer_use_ratio").fill_null(1).clip(0, 1)
+    limit = usual * settings.trickle_share
+    few = (
+        (pl.col("n") >= settings.trickle_days)
+        & (pl.col("used_share") >= USED_SHARE)
+        & (pl.col("usual_m3") >= USUAL_M3)
+        & (pl.col("flow_share") >= FLOW_SHARE)
+        & (pl.col("now_m3") > 0)
+        & (pl.col("now_m3") <= limit)
+        & (pl.col("most_m3") <= 3 * limit)
+        & (pl.col("standstill_s") > 0)  # a drip that never stops is a leak in an empty home
+    )
+    return fired(
+        hits.filter(few.fill_null(value=False)),
+        act=pl.lit(value=False),
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                "coil.loss", "trickle", (pl.col("now_m3") / usual).round(3), "1", since=pl.col("first_ts"),
+                until=pl.col("last_ts"), threshold=settings.trickle_share, usual_m3=pl.col("usual_m3").round(3),
+            ),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "coil.disowned",
+    settings=lambda settings: settings.coil.disowned,
+    source="a meter that cannot measure says so while its register reads like a valid zero",
+    severity=2,
+    inhibited_by=("empty_pipe",),
+    en=Text(
+        "The meter disowns its own measurement",
+        "On several days most readings were marked invalid by the meter itself.",
+        "Check for air in the pipe, then exchange the sensing module.",
+    ),
+    zh=Text("表计自报测量无效", "多日大部分读数被表计自身标为无效。", "先排除管内空气，再更换采样模块。"),
+)
+def disowned(seen: View, settings: DisownedSettings) -> pl.DataFrame:
+    """Fire where the meter disowned most readings of several days."""
+    hits = symptom(
+        seen, pl.col("disowned_readings") >= settings.share * pl.col("readings"), settings.window_days,
+        readings=pl.col("disowned_readings").sum(),
+    )  # fmt: skip
+    return fired(
+        hits,
+        act=pl.col("days") >= settings.act_days,
+        watch=pl.col("days") >= settings.watch_days,
+        onset=pl.col("first_ts"),
+        evidence=together(
+            observation(
+                "coil.disowned", "disowned_days", pl.col("days"), "d", since=pl.col("first_ts"),
+                until=pl.col("last_ts"), threshold=float(settings.act_days), readings=pl.col("readings"),
             ),
         ),
     )  # fmt: skip

@@ -19,6 +19,7 @@ FREEZE_CONFIDENCE = 0.9
     source="order of events in field reports: cold, zero or empty, then burst at thaw, or death",
     severity=1,
     cause="low_temperature",
+    inhibited_by=("communication.area", "empty_pipe.works", "empty_pipe.area", "exchange"),
     en=Text(
         "Frost damage",
         "After frost days the register of a home that always uses water stands, water never stops flowing, or the meter"
@@ -32,38 +33,48 @@ FREEZE_CONFIDENCE = 0.9
     ),
 )
 def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
-    """Fire where what happens after frost was not there before it."""
+    """Fire where what happens in and after frost was not there before it."""
     told = "low_temperature.freeze"
     hits = _after_frost(seen, settings)
     if hits.is_empty():
         return nothing()
-    used = (pl.col("usual_m3") >= settings.usual_m3) & (pl.col("used_share") >= settings.usual_share)
-    stopped = (used & (pl.col("still_days") >= settings.still_days)).fill_null(value=False)
-    limit = pl.max_horizontal(pl.lit(settings.burst_m3h), pl.col("least_before") * settings.burst_ratio)
+    stopped = pl.col("still_days").is_not_null()
+    hard = pl.col("coldest_c") <= settings.hard_c
+    stays = stopped & ~pl.col("resumed") & hard & (pl.col("still_days") >= settings.hard_days)
+    returned = stopped & pl.col("resumed") & pl.col("warm") & (pl.col("cold_share") >= settings.cold_share)
+    limit = pl.max_horizontal(pl.lit(settings.burst_m3h), pl.col("least_before").fill_null(0) * settings.burst_ratio)
     burst = (pl.col("least_after") >= limit).fill_null(value=False)
-    dead = (pl.col("silent_h") >= settings.silent_days * DAY_H) & pl.col("died_cold").fill_null(value=False)
+    silent_days = pl.col("silent_h") / DAY_H
+    dead = (silent_days >= settings.silent_days) & pl.col("died_cold").fill_null(value=False)
+    heard = (pl.col("rssi_dbm") > settings.well_received_dbm).fill_null(value=True)
+    lost = dead & hard & (silent_days >= settings.dead_days) & heard
     code = pl.col("codes") > 0
-    onset = pl.col("frost_ts")
+    onset = pl.coalesce("stop_ts", "frost_ts")
     return fired(
         hits,
-        act=burst | (code & (stopped | dead)),
-        watch=stopped | dead,
+        act=burst | stays | returned | lost | (code & (stopped | dead)),
+        watch=(stopped & ~pl.col("resumed")) | dead,
         onset=onset,
         evidence=together(
             observation(
-                told, "frost", pl.col("coldest_c").round(1), "°C", since=onset, until=pl.col("last_frost_ts"),
-                threshold=settings.frost_c, window_days=settings.window_days,
+                told, "frost", pl.col("coldest_c").round(1), "°C", since=pl.col("frost_ts"),
+                until=pl.col("last_frost_ts"), threshold=settings.frost_c, window_days=settings.window_days,
+                measured=pl.col("measured"),
             ),
             observation(
-                told, "stopped_in_frost", pl.when(stopped).then("still_days"), "d", threshold=settings.still_days,
-                usual_m3=pl.col("usual_m3").round(3),
+                told, "stopped_in_frost", pl.when(stopped & ~pl.col("resumed")).then("still_days"), "d",
+                since=pl.col("stop_ts"), threshold=settings.still_days, usual_m3=pl.col("usual_m3").round(3),
+            ),
+            observation(
+                told, "resumed_with_warmth", pl.when(returned).then("still_days"), "d", since=pl.col("stop_ts"),
+                until=pl.col("resumed_ts"), usual_m3=pl.col("usual_m3").round(3),
             ),
             observation(
                 told, "flow_after_thaw", pl.when(burst).then(pl.col("least_after").round(4)), "m³/h",
                 since=pl.col("burst_ts"), threshold=limit.round(4), before_m3h=pl.col("least_before").round(4),
             ),
             observation(
-                told, "silent_after_frost", pl.when(dead).then((pl.col("silent_h") / DAY_H).round(1)), "d",
+                told, "silent_after_frost", pl.when(dead).then(silent_days.round(1)), "d",
                 since=pl.col("last_ts"), threshold=settings.silent_days,
             ),
             observation(told, "code", pl.when(code).then("codes"), "d"),
@@ -74,39 +85,92 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
 
 
 def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
-    """Return meters that had frost, with what they did before and from the frost on."""
-    frosty = (pl.col("ambient_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c)
+    """Return meters that had frost, with what they did before, in and after it."""
+    frosty = (pl.col("case_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c)
     code = pl.col("codes").list.eval(pl.element().str.starts_with("low_temperature ")).list.any()
     cold = frosty.fill_null(value=False) | code.fill_null(value=False)
     frost = symptom(
         seen, cold, settings.window_days,
         frost_day=pl.col("day").min(), last_frost_day=pl.col("day").max(), frost_ts=pl.col("first_ts").min(),
-        coldest_c=pl.min_horizontal("ambient_min_c", "water_min_c").min(), codes=code.sum(),
+        coldest_c=pl.min_horizontal("case_min_c", "water_min_c").min(), codes=code.sum(),
+        measured=pl.col("case_measured").any(),
     ).rename({"last_ts": "last_frost_ts", "days": "frost_days"}).drop("first_ts")  # fmt: skip
+    if frost.is_empty():
+        return frost
     days = seen.days.join(frost, on="meter_id", maintain_order="left")
     before = pl.col("day") < pl.col("frost_day")
-    thawed = pl.col("ambient_max_c").is_null() | (pl.col("ambient_max_c") > 0)
-    after = (pl.col("day") > pl.col("frost_day")) & thawed
-    since = pl.col("day") >= pl.col("frost_day")
+    warmest = pl.coalesce("ambient_max_c", "air_max_c")
+    thawed = warmest.is_null() | (warmest > 0)
+    since_frost = (pl.col("day") - pl.col("last_frost_day")).dt.total_days()
+    after = (pl.col("day") > pl.col("frost_day")) & thawed & (since_frost <= settings.thaw_days)
     runs = (pl.col("standstill_s") == 0) & (pl.col("volume_readings") > 2)
     summary = days.group_by("meter_id", maintain_order=True).agg(
-        pl.col("day_m3").filter(before).median().alias("usual_m3"),
-        (pl.col("day_m3") > 0).filter(before).mean().alias("used_share"),
         pl.col("least_flow_m3h").filter(before).max().alias("least_before"),
-        _trailing_zeros(pl.col("day_m3").filter(since)).alias("still_days"),
         pl.col("least_flow_m3h").filter(after & runs).max().alias("least_after"),
         pl.col("first_ts").filter(after & runs & (pl.col("least_flow_m3h") >= settings.burst_m3h)).min()
         .alias("burst_ts"),
         ((pl.col("day").max() - pl.col("last_frost_day").first()).dt.total_days() <= 1).alias("died_cold"),
+        pl.col("rssi_median_dbm").drop_nulls().tail(14).median().alias("rssi_dbm"),
         pl.col("last_ts").max(),
     )  # fmt: skip
     silent = seen.features.select("meter_id", "silent_h")
-    return summary.join(frost, on="meter_id", maintain_order="left").join(silent, on="meter_id", maintain_order="left")
+    for part in (frost, silent, _stops(days, settings)):
+        summary = summary.join(part, on="meter_id", how="left", maintain_order="left")
+    return summary
 
 
-def _trailing_zeros(values: pl.Expr) -> pl.Expr:
-    """Return how many values at the end are zero."""
-    return (values.reverse() == 0).cum_prod().sum()
+def _stops(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame:
+    """Return the newest standstill of each regular home that began in frost: how long, how cold, how it ended."""
+    told = days.filter(pl.col("volume_readings") > 0).with_columns((pl.col("day_m3") == 0).alias("still"))
+    numbered = told.with_columns(
+        pl.col("still").rle_id().over("meter_id").alias("run"),
+        pl.coalesce("ambient_max_c", "air_max_c").alias("warmest_c"),
+        ((pl.col("case_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c))
+        .fill_null(value=False).alias("frosty"),
+    ).with_columns(
+        pl.col("frosty").shift(1, fill_value=False).over("meter_id").alias("frosty_before"),
+        pl.col("frosty").shift(-1, fill_value=False).over("meter_id").alias("frosty_next"),
+    )  # fmt: skip
+    runs = numbered.group_by("meter_id", "run", maintain_order=True).agg(
+        pl.col("still").first(),
+        pl.len().cast(pl.Int64).alias("still_days"),
+        pl.col("first_ts").first().alias("stop_ts"),
+        (pl.col("frosty").head(1) | pl.col("frosty_before").head(1) | pl.col("frosty_next").head(1)).first()
+        .alias("began_cold"),
+        (pl.col("case_min_c") <= 0).fill_null(value=False).mean().alias("cold_share"),
+        pl.col("warmest_c").tail(2).max().alias("warm_end_c"),
+        pl.col("peer_zero_share").median().alias("peers_still"),
+        pl.col("age_days").last().alias("ended_age"),
+        (~pl.col("still")).sum().alias("used"),
+        pl.col("day_m3").median().alias("run_m3"),
+    )  # fmt: skip
+    each = runs.with_columns(
+        pl.col("used").cum_sum().shift(1).over("meter_id").alias("used_days"),
+        pl.col("still_days").cum_sum().shift(1).over("meter_id").alias("before_days"),
+        pl.col("warm_end_c").shift(-1).over("meter_id").alias("warm_next_c"),
+        pl.col("stop_ts").shift(-1).over("meter_id").alias("resumed_ts"),
+    )
+    usual = told.filter(~pl.col("still")).group_by("meter_id").agg(pl.col("day_m3").median().alias("usual_m3"))
+    odd = (
+        pl.col("still")
+        & pl.col("began_cold")
+        & (pl.col("still_days") >= settings.still_days)
+        & (pl.col("before_days") >= settings.before_days)
+        & (pl.col("used_days") / pl.col("before_days") >= settings.usual_share)
+        & (pl.col("usual_m3") >= settings.usual_m3)
+        & ~(pl.col("peers_still") > settings.peers_still).fill_null(value=False)
+        & (pl.col("ended_age") < settings.window_days)
+    )
+    return (
+        each.join(usual, on="meter_id", how="left", maintain_order="left")
+        .filter(odd)
+        .unique("meter_id", keep="last", maintain_order=True)
+        .select(
+            "meter_id", "still_days", "stop_ts", "cold_share", "usual_m3", "resumed_ts",
+            pl.col("resumed_ts").is_not_null().alias("resumed"),
+            (pl.max_horizontal("warm_end_c", "warm_next_c") > 0).fill_null(value=False).alias("warm"),
+        )
+    )  # fmt: skip
 
 
 @rule(

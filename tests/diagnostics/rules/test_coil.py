@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
+import pytest
 
+from diagnostics.facts import Facts
 from tests.diagnostics.frames import START, chained, judged, readings
 
 
@@ -107,3 +111,111 @@ def test_gap_is_communication_and_not_coil() -> None:
 
     assert {fault: row["verdict"] for fault, row in found.items()} == {"communication": "watch"}
     assert found["communication"]["onset"] == START + timedelta(hours=47)
+
+
+def home(days: int, scale: Callable[[int], float], rng_seed: int = 5, per_day: float = 14.0) -> list[float]:
+    """Return hourly registers of a home whose draws come at random; `scale` is what a draw of a day counts [1]."""
+    rng = np.random.default_rng(rng_seed)
+    weight = np.array([0.2] * 6 + [1.0] * 18) / 19.2
+    used = [
+        round(float(rng.gamma(draws, 0.012)) * scale(day), 3) if draws else 0.0
+        for day in range(days)
+        for draws in rng.poisson(per_day * weight)
+    ]
+    return [round(float(total), 3) for total in 100 + np.cumsum(used)]
+
+
+def test_draws_that_count_half_while_their_number_stays_are_lost_pulses() -> None:
+    coil = judged(hourly(60, volume_m3=home(60, lambda day: 0.3 if day >= 44 else 1.0, per_day=24.0)))["coil"]
+
+    assert ("act", ["coil.loss"]) == (coil["verdict"], coil["rules"])
+    share = next(seen["value"] for seen in coil["evidence"] if seen["what"] == "draw_share")
+    assert 0.2 < share < 0.4
+
+
+def test_draws_that_count_double_are_bounce() -> None:
+    registers = home(60, lambda day: 4.0 if day >= 44 else 1.0, per_day=24.0)
+
+    assert "act" == judged(hourly(60, volume_m3=registers))["coil"]["verdict"]
+
+
+def test_people_who_leave_take_their_draws_with_them() -> None:
+    """Half the people, half the draws, each as large as ever."""
+    before, after = home(44, lambda _day: 1.0), home(16, lambda _day: 1.0, rng_seed=6, per_day=6.0)
+    registers = before + [round(before[-1] - 100 + value, 3) for value in after]
+
+    assert "coil" not in judged(hourly(60, volume_m3=registers))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_ordinary_home_has_no_coil_finding(seed: int) -> None:
+    assert "coil" not in judged(hourly(60, volume_m3=home(60, lambda _day: 1.0, rng_seed=seed)))
+
+
+def test_trickle_of_the_usual_use_on_every_day_is_watched() -> None:
+    """Real homes left with a dripping tap look the same."""
+    assert "coil" in judged(hourly(60, volume_m3=home(60, lambda day: 0.04 if day >= 44 else 1.0)))
+
+
+def still_from(day: int, days: int = 60, **columns: list[Any]) -> pl.DataFrame:
+    """Return a home that uses water every day until `day` and none from then on."""
+    return hourly(days, volume_m3=home(days, lambda number: 1.0 if number < day else 0.0), **columns)
+
+
+def test_stop_without_any_sign_is_watched_however_long() -> None:
+    """A vacant home looks the same."""
+    assert "watch" == judged(still_from(40))["coil"]["verdict"]
+
+
+def test_stop_after_the_amplitude_faded_is_act() -> None:
+    faded = [80.0 if hour < 24 * 30 else 45.0 for hour in range(24 * 60)]
+    coil = judged(still_from(50, coil_signal_mv=faded))["coil"]
+
+    assert "act" == coil["verdict"]
+    assert "sign_amplitude" in [seen["what"] for seen in coil["evidence"]]
+
+
+def test_leak_and_use_that_end_at_once_are_watched() -> None:
+    """Whoever shuts the main tap on leaving ends both in the same hour; it takes a second sign."""
+    used = [0.02 + (0.03 if hour % 24 in (7, 19) else 0.0) if hour < 24 * 50 else 0.0 for hour in range(24 * 60)]
+    registers = [round(100 + sum(used[: hour + 1]), 3) for hour in range(24 * 60)]
+
+    assert "watch" == judged(hourly(60, volume_m3=registers))["coil"]["verdict"]
+
+
+def test_customer_who_reports_after_the_stop_is_heard() -> None:
+    reports = pl.DataFrame([{"meter_id": "m1", "reported_at": START + timedelta(days=55), "symptom": "不走字"}])
+
+    assert "act" == judged(still_from(50), facts=Facts(reports=reports))["coil"]["verdict"]
+
+
+def test_reading_on_site_above_ours_proves_the_loss() -> None:
+    seen = pl.DataFrame(
+        [{"meter_id": "m1", "inspected_at": START + timedelta(days=56), "inspector": "i",
+          "register_reading_m3": 500.0}]
+    )  # fmt: skip
+
+    assert "act" == judged(still_from(50), facts=Facts(inspections=seen))["coil"]["verdict"]
+
+
+def test_closed_valve_explains_a_stop() -> None:
+    states = ["open" if hour < 24 * 50 else "closed" for hour in range(24 * 60)]
+
+    assert "coil" not in judged(still_from(50, valve_state=states, coil_signal_mv=[40.0] * 24 * 60))
+
+
+def test_meter_that_disowns_its_measurements() -> None:
+    valid = [hour < 24 * 54 for hour in range(24 * 60)]
+
+    assert "act" == judged(hourly(60, volume_m3=home(60, lambda _day: 1.0), valid=valid))["coil"]["verdict"]
+
+
+def test_frozen_register_with_seldom_flow_signals() -> None:
+    """Four readings a day catch flow only now and then."""
+    hours = range(0, 24 * 40, 6)
+    registers = [round(100 + 0.05 * min(hour // 6, 120), 3) for hour in hours]
+    flow = [0.2 if hour // 6 > 120 and hour % 24 == 18 else 0.0 for hour in hours]
+    daily = chained(readings({"ts": [START + timedelta(hours=hour) for hour in hours], "volume_m3": registers,
+                              "flow_m3h": flow}))  # fmt: skip
+
+    assert "coil.frozen" in judged(daily)["coil"]["rules"]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import polars as pl
 
+from diagnostics.facts import Facts
 from tests.diagnostics.frames import START, chained, codes, judged, readings
 
 DAYS = 30
@@ -37,13 +38,56 @@ def test_leak_from_before_the_frost_is_no_burst() -> None:
     assert "low_temperature" not in judged(winter([0.8] * 30))
 
 
-def test_register_that_stands_from_the_frost_on_is_watch_with_code_act() -> None:
+def test_register_that_stands_from_mild_frost_on_is_watch_with_code_act() -> None:
     """A home that always uses water stops in the frost: people may have left, a freeze code says more."""
     flows = [0.06] * 20 + [0.0] * 10
     told = codes((START + timedelta(days=21), "low_temperature", 2, "freeze"))
 
-    assert judged(winter(flows))["low_temperature"]["verdict"] == "watch"
-    assert judged(winter(flows, told=told))["low_temperature"]["verdict"] == "act"
+    assert judged(winter(flows, frost_c=-6.0))["low_temperature"]["verdict"] == "watch"
+    assert judged(winter(flows, frost_c=-6.0, told=told))["low_temperature"]["verdict"] == "act"
+
+
+def test_stop_in_hard_frost_is_act_on_the_third_day() -> None:
+    verdicts = [judged(winter([0.06] * 20 + [0.0] * days))["low_temperature"]["verdict"] for days in (2, 3)]
+
+    assert ["watch", "act"] == verdicts
+
+
+def test_stop_in_frost_that_ends_with_warmth_is_act_afterwards() -> None:
+    """Four days of mild frost without flow, and the first warm day brings it back."""
+    row = judged(winter([0.06] * 20 + [0.0] * 4 + [0.06] * 3, frost_c=-6.0))["low_temperature"]
+
+    assert "act" == row["verdict"]
+    assert "resumed_with_warmth" in [seen["what"] for seen in row["evidence"]]
+
+
+def test_holiday_that_only_begins_in_frost_is_no_act() -> None:
+    """It goes on for long after the frost."""
+    row = judged(winter([0.06] * 18 + [0.0] * 2 + [0.0] * 8 + [0.06] * 2, frost_c=-6.0))
+
+    assert "act" != row.get("low_temperature", {}).get("verdict")
+
+
+def test_home_that_stands_on_many_days_says_nothing_by_standing() -> None:
+    flows = [0.06, 0.0] * 10 + [0.0] * 10
+
+    assert "low_temperature" not in judged(winter(flows))
+
+
+def test_frost_reaches_meters_without_a_thermometer_by_the_weather() -> None:
+    """The region's air and the kind of installation stand in."""
+    flows = [0.06] * 20 + [0.0] * 5
+    blind = winter(flows).with_columns(pl.lit(None, pl.Float64).alias(name) for name in
+                                       ("ambient_min_c", "ambient_mean_c", "ambient_max_c"))  # fmt: skip
+    air = [{"region": "r", "date": (START + timedelta(days=day)).date(), "min_c": -14.0 if day in FROST else 4.0,
+            "max_c": -9.0 if day in FROST else 9.0, "forecast": False} for day in range(DAYS)]  # fmt: skip
+
+    def said(kind: str) -> str | None:
+        meters = pl.DataFrame([{"meter_id": "m1", "region": "r", "installation": kind}])
+        found = judged(blind, facts=Facts(meters=meters, weather=pl.DataFrame(air)))
+        return found.get("low_temperature", {}).get("verdict")
+
+    assert ("act", None) == (said("outdoor"), said("indoor"))
 
 
 def test_exposure_alone_is_at_most_watch() -> None:
@@ -59,10 +103,16 @@ def test_vacant_home_in_frost_is_no_finding() -> None:
     assert judged(winter([0.0] * 30)) == {}
 
 
-def test_silence_from_the_frost_on_is_watch() -> None:
+def test_silence_from_hard_frost_on_is_watch_and_then_act() -> None:
     """Dead after frost, or its radio: someone should look."""
     daily = winter([0.06] * 24)
 
-    found = judged(daily, START + timedelta(days=30))
+    verdicts = [judged(daily, START + timedelta(days=day))["low_temperature"]["verdict"] for day in (28, 30)]
 
-    assert (found["low_temperature"]["verdict"], found["communication"]["verdict"]) == ("watch", "watch")
+    assert ["watch", "act"] == verdicts
+
+
+def test_meter_at_the_edge_of_its_network_that_falls_silent_in_frost_is_watch() -> None:
+    daily = winter([0.06] * 24).with_columns(pl.lit(-118.0).alias("rssi_median_dbm"))
+
+    assert "watch" == judged(daily, START + timedelta(days=30))["low_temperature"]["verdict"]
