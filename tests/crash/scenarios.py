@@ -304,7 +304,7 @@ def _while_full(line: Line, disk: SmallDisk, outcome: Outcome) -> None:
     if disk.folder.name == "spool":
         wait_until(lambda: line.daemon.said("not acknowledging"), "the daemon to stop acknowledging")
         try:
-            wait_until(lambda: _says_stopped(line), "status to say that nothing is acknowledged", 20)
+            wait_until(lambda: _says_stopped(line), "status to say that nothing is acknowledged", 90)
         except TimeoutError:
             outcome.verdict.problems.append("status does not say that nothing is acknowledged")
         return
