@@ -218,8 +218,8 @@ def _waits_for_nothing(line: AnyLine) -> bool:
 def grown(samples: Sequence[Sample]) -> list[str]:
     """Return what has grown from each third of the soak to the next, after the warm-up.
 
-    A leak grows in both steps. What grows in the first alone fills up to its bound: the duplicate index, the backlog that
-    other work on the machine causes, threads of the pool that the lake's writer keeps.
+    A leak grows in both steps. What grows in the first alone fills up to its bound: the duplicate index, the backlog
+    that other work on the machine causes, threads of the pool that the lake's writer keeps.
     """
     settled = samples[int(len(samples) * _WARM_UP) :]
     third = max(1, len(settled) // 3)
