@@ -57,12 +57,18 @@ class Diagnosis:
         Daily rows computed.
     findings : polars.DataFrame
         Rows of the table ``findings``.
+    unregistered : tuple of str
+        Meters that were diagnosed without being in the registry.
+    after_removal : tuple of str
+        Meters that reported after the day on which the registry or an inspection ends their record.
     """
 
     diagnosis_id: str
     as_of: datetime
     days: int
     findings: pl.DataFrame
+    unregistered: tuple[str, ...] = ()
+    after_removal: tuple[str, ...] = ()
 
 
 class DiagnosisLine:
@@ -172,17 +178,32 @@ class DiagnosisLine:
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
         if previous is None:
             previous = self._previous(last, as_of)
+        if recent is None:
+            recent = self._recent_days(as_of, last, previous)
+        facts = replace(self._known(as_of), gaps=self._reception(as_of))
         findings = diagnose(
-            self._recent_days(as_of, last, previous) if recent is None else recent,
+            recent,
             as_of=as_of,
             diagnosis_id=name,
             mode=self._mode,
             settings=self._settings.rules,
             language=self._settings.site.language,
             previous=previous,
-            facts=replace(self._known(as_of), gaps=self._reception(as_of)),
+            facts=facts,
         )
-        return Diagnosis(name, as_of, days, findings)
+        if self._mode == "backtest":
+            return Diagnosis(name, as_of, days, findings)
+        unregistered, after_removal = self._out_of_place(recent, facts.meters)
+        return Diagnosis(name, as_of, days, findings, unregistered, after_removal)
+
+    def _out_of_place(self, recent: pl.DataFrame, meters: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the meters that are not registered, and those that reported after their removal."""
+        seen = recent.group_by("meter_id").agg(pl.col("day").max())
+        registered = pl.DataFrame(schema={"meter_id": pl.String}) if self._facts is None else self._facts.registered
+        unregistered = seen.join(registered, on="meter_id", how="anti")["meter_id"].sort()
+        removed = meters.select("meter_id", "removed_on").drop_nulls()
+        late = seen.join(removed, on="meter_id").filter(pl.col("day") > pl.col("removed_on"))["meter_id"].sort()
+        return tuple(unregistered), tuple(late)
 
     def _known(self, as_of: datetime) -> Facts:
         return Facts() if self._facts is None else self._facts.as_of(as_of)
