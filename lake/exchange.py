@@ -20,7 +20,7 @@ PLACE = (
 EXCHANGE = pl.Schema({"old": pl.String(), "new": pl.String(), "day": pl.Date(), "same_customer": pl.Boolean()})
 
 # The registry's own words, and the days between removal and installation that still make one work.
-_SAME = {"customer_ref": 31, "site": 3}
+SAME_WORK_DAYS = {"customer_ref": 31, "site": 3}
 _LONGEST_CHAIN = 32  # exchanges one after another at a place; ends what a ring of wrong rows would go on with for ever
 
 
@@ -90,7 +90,7 @@ def _registered(meters: pl.DataFrame, told: pl.DataFrame) -> Sequence[pl.DataFra
     old = meters.filter(pl.col("removed_on").is_not_null()).join(told, left_on="meter_id", right_on="old", how="anti")
     new = meters.filter(pl.col("installed_on").is_not_null()).join(told, left_on="meter_id", right_on="new", how="anti")
     found: list[pl.DataFrame] = []
-    for place, days in _SAME.items():
+    for place, days in SAME_WORK_DAYS.items():
         candidates = (
             old.select(pl.col("meter_id").alias("old"), place, "removed_on", pl.col("installed_on").alias("before"))
             .drop_nulls(place)

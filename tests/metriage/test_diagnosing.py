@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from lake import registry
+from lake import facts, registry
 from lake.errors import UsageError
 from lake.meter import Meter
 from lake.schemas import DAILY, FINDINGS, GAPS, READINGS
@@ -19,7 +19,7 @@ from metriage.diagnosing import backtest_site, diagnose_site
 from metriage.site import Site
 from metriage.site_template import make_site
 from metriage.upkeep import compact_site
-from tests.metriage.sites import START, hourly, stored
+from tests.metriage.sites import START, Done, hourly, stored
 
 NAMES = ["diagnosis_id", "mode"]
 OWN = [*NAMES, "as_of"]
@@ -302,6 +302,23 @@ def test_registry_row_recorded_later_is_not_known_before(sites: Callable[..., Si
 
     batches = found.filter(meter_id="backward", fault="coil").sort("as_of")["production_batch"].to_list()
     assert [None, "2021-07", "2021-07"] == batches
+
+
+def test_meters_out_of_place_are_told(sites: Callable[..., Site], metriage: Callable[..., Done]) -> None:
+    """Not registered, or reporting after the day on which an inspection or the registry ends their record."""
+    site = sites(fleet())
+    registered(site, Meter(meter_id="healthy"), Meter(meter_id="silent", removed_on=START.date() + timedelta(days=4)))
+    with opened(site.database) as connection:
+        row = {"meter_id": "healthy", "inspected_at": end_of(9), "action": "exchanged", "new_meter_id": "late"}
+        facts.store(connection, facts.INSPECTION_KIND, [row])
+
+    before, after = diagnose_site(site, end_of(8)), diagnose_site(site, end_of(15))
+    shown = metriage("diagnose", "--as-of", end_of(15).isoformat(), "--dir", site.folder).out
+
+    assert (("backward", "late"), ()) == (before.unregistered, before.after_removal)
+    assert (("backward", "late"), ("healthy",)) == (after.unregistered, after.after_removal)
+    assert "2 meters are not registered: backward, late" in shown
+    assert "1 meters report after their removal: healthy" in shown
 
 
 def test_compaction_changes_no_diagnosis(sites: Callable[..., Site]) -> None:
