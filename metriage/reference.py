@@ -98,6 +98,9 @@ _REGISTRY = """\
   meter and is no other meter's id; upper and lower case are the same.
 - **Numbers** may carry their unit: `DN20`, `20mm`, `19Ah`, `6年` of warranty.
 
+- **`timezone`** makes the meter's days. Where it changes, the next diagnosis computes all of them anew. A changed
+  `caliber_mm` holds for the days that are computed from then on.
+
 `metriage registry list --unregistered` lists meters that report and are not registered; they are diagnosed too.
 
 ## Exchanged meters · 换表

@@ -321,6 +321,56 @@ def test_meters_out_of_place_are_told(sites: Callable[..., Site], metriage: Call
     assert "1 meters report after their removal: healthy" in shown
 
 
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Lima"])
+def test_zone_that_the_registry_tells_later_makes_the_days_anew(sites: Callable[..., Site], zone: str) -> None:
+    """All of the meter's days, and only once; the days that there are no more are taken back."""
+    site, known = sites(fleet()), sites(fleet())
+    moved = Meter(meter_id="backward", timezone=zone)
+    registered(known, moved)
+    for day in (8, 12):
+        diagnose_site(site, end_of(day))
+    registered(site, moved)
+
+    after, next_day = diagnose_site(site, end_of(15)), diagnose_site(site, end_of(16))
+    for day in (8, 12, 15):
+        expected = diagnose_site(known, end_of(day))
+    diagnose_site(known, end_of(16))
+
+    assert after.days > 16
+    assert next_day.days < 10
+    assert_frame_equal(newest_days(known), newest_days(site).filter(pl.col("readings") > 0))
+    same(expected.findings.drop("onset"), after.findings.drop("onset"))
+
+
+def test_day_that_a_zone_took_away_counts_no_more(sites: Callable[..., Site]) -> None:
+    """A meter in Lima whose first readings came in the small hours of UTC."""
+    site = sites(hourly("m1", 1), hourly("m2", 3))
+    registered(site, Meter(meter_id="m1", timezone="Asia/Shanghai"))
+    diagnose_site(site, end_of(1))
+    registered(site, Meter(meter_id="m1", timezone="America/Lima"))
+
+    diagnose_site(site, end_of(2))
+
+    days = newest_days(site).filter(pl.col("meter_id") == "m1")
+    assert [(START.date() - timedelta(days=1), 5), (START.date(), 19), (START.date() + timedelta(days=1), 0)] == (
+        days.select("day", "readings").rows()
+    )
+
+
+def test_same_time_again_after_a_zone_changed_is_looked_at_apart(sites: Callable[..., Site]) -> None:
+    """The daily rows of the line follow with the next step."""
+    site = sites(fleet())
+    diagnose_site(site, end_of(12))
+    registered(site, Meter(meter_id="backward", timezone="Asia/Shanghai"))
+
+    again = diagnose_site(site, end_of(12))
+
+    assert again.days > 40
+    assert diagnose_site(site, end_of(12)).days > 40
+    assert 14 < diagnose_site(site, end_of(13)).days < 40
+    assert diagnose_site(site, end_of(14)).days < 10
+
+
 def test_compaction_changes_no_diagnosis(sites: Callable[..., Site]) -> None:
     """Rewritten rows are no new ones, and late ones are found although their first file was merged."""
     plain, tidied = sites(fleet()), sites(fleet())
