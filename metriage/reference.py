@@ -97,7 +97,6 @@ _REGISTRY = """\
 - **Aliases** may stand in several columns, or in one with blanks or `,` `;` `|` `、` between them. An alias names one
   meter and is no other meter's id; upper and lower case are the same.
 - **Numbers** may carry their unit: `DN20`, `20mm`, `19Ah`, `6年` of warranty.
-
 - **`timezone`** makes the meter's days. Where it changes, the next diagnosis computes all of them anew. A changed
   `caliber_mm` holds for the days that are computed from then on.
 
