@@ -10,6 +10,7 @@ import msgspec
 import polars as pl
 
 from lake.meter import Meter
+from lake.rows import is_zone
 from lake.schemas import INSPECTIONS, METERS
 from lake.warranty import dead_on_arrival, warranty
 from tickets.texts import clean
@@ -99,8 +100,11 @@ def warranties(
     own = known.join(told, on="meter_id", how="semi")
     covered = warranty(own, INSPECTIONS.empty() if inspections is None else inspections, as_of, timezone)
     begun = pl.concat(
-        part.with_columns(pl.col("onset").dt.convert_time_zone(str(zone)).dt.date().alias("day"))
+        part.with_columns(
+            pl.col("onset").dt.convert_time_zone(zone if is_zone(zone) else timezone).dt.date().alias("day")
+        )
         for (zone,), part in told.partition_by("timezone", as_dict=True).items()
+        if isinstance(zone, str)
     )
     rows = dead_on_arrival(begun, own).join(covered, on="meter_id")
     names = Warranty.__struct_fields__
