@@ -22,7 +22,6 @@ import polars as pl
 from lake.schemas import READINGS
 from lake.tables import Lake
 from lake.vocabulary import METER
-from metriage.command_line import app
 from metriage.options import INCOMPLETE
 from metriage.site import Site, open_site
 from models.judging import TRUTHS
@@ -143,41 +142,44 @@ def _typed(rows: pl.DataFrame, schema: pl.Schema) -> pl.DataFrame:
     return rows.select(made)
 
 
-def simulated(simulator: str, meters: int, seed: int, folder: Path) -> Fleet:
+# The product's own simulator, and one that knows nothing of it.
+SIMULATORS: Mapping[str, list[str]] = {"metriage": ["metriage", "simulate"], "other": ["benchmarks.other_fleet"]}
+
+
+def simulated(simulator: str, meters: int, days: int, seed: int, folder: Path) -> Fleet:
     """Let a simulator write a fleet, unless it lies there already.
 
     Parameters
     ----------
     simulator : str
-        One of :data:`SIMULATORS`.
-    meters, seed : int
+        One of :data:`SIMULATORS`; ``metriage:SCENARIO`` with a name or a TOML file.
+    meters, days, seed : int
         Size and seed.
     folder : Path
-        Where fleets are kept.
+        Where fleets are kept; one made before by the same code is taken up again.
     """
-    target = folder / f"{simulator}-{meters}-{seed}"
+    name, _, scenario = simulator.partition(":")
+    if name not in SIMULATORS or (scenario and name != "metriage"):
+        raise SystemExit(f"there is no simulator {simulator!r}; there are {', '.join(SIMULATORS)}, metriage:SCENARIO")
+    options = ["--meters", str(meters), "--days", str(days), "--seed", str(seed)]
+    options += ["--scenario", scenario] if scenario else []
+    target = (
+        folder / f"{simulator.replace(':', '-').replace('/', '_')}-{meters}x{days}-seed{seed}-{_simulator_digest()}"
+    )
     if not (target / "truth.csv").is_file():
-        shutil.rmtree(target, ignore_errors=True)
         made = target.with_name(f"{target.name}.part")
         shutil.rmtree(made, ignore_errors=True)
         made.parent.mkdir(parents=True, exist_ok=True)
-        command = [
-            sys.executable,
-            "-m",
-            *SIMULATORS[simulator],
-            str(made),
-            "--meters",
-            str(meters),
-            "--seed",
-            str(seed),
-        ]
-        run_process(command, cwd=ROOT, check=True)
+        run_process([sys.executable, "-m", *SIMULATORS[name], str(made), *options], cwd=ROOT, check=True)
         made.rename(target)
     return Fleet(target)
 
 
-# The product's own simulator, and one that knows nothing of it.
-SIMULATORS: Mapping[str, list[str]] = {"metriage": ["metriage", "simulate"], "other": ["benchmarks.other_fleet"]}
+def _simulator_digest() -> str:
+    """Return a name that changes with the code of the simulators."""
+    files = sorted([*(ROOT / "simulation").rglob("*.*"), *(ROOT / "benchmarks").glob("other_fleet*.py")])
+    texts = [file.read_bytes() for file in files if file.suffix in {".py", ".toml"}]
+    return hashlib.sha256(b"\0".join(texts)).hexdigest()[:6]
 
 
 def without(readings: Path, missing: str, target: Path) -> None:
@@ -237,11 +239,7 @@ def _write_settings(fleet: Fleet, site: Path, settings: str) -> None:
 
 def _take_in(fleet: Fleet, missing: str | None, folder: Path) -> None:
     """Import and ingest the files of a fleet by the commands that users give."""
-    commands = {group.name for group in app.registered_groups}
     for name, file in fleet.beside(missing):
-        if name not in commands:
-            print(f"  {file.name} is left out: there is no `metriage {name} import`", file=sys.stderr)
-            continue
         _run(name, "import", file, "--dir", folder / "site")
     readings = fleet.readings
     if missing in MISSING:

@@ -205,7 +205,7 @@ def _fleets(chosen: argparse.Namespace, kept: Path) -> Iterator[Fleet]:
         yield Fleet(folder)
     for simulator in chosen.simulator:
         for seed in chosen.seeds:
-            yield simulated(simulator, chosen.meters, seed, kept / "fleets")
+            yield simulated(simulator, chosen.meters, chosen.days, seed, kept / "fleets")
     if not chosen.fleet and not chosen.simulator:
         shutil.rmtree(kept / "sample", ignore_errors=True)
         yield sample_fleet(kept / "sample")
@@ -216,8 +216,12 @@ def _parser() -> argparse.ArgumentParser:
         prog="benchmarks judge_rules", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--fleet", type=Path, nargs="+", default=[], metavar="DIR", help="fleet folders")
-    parser.add_argument("--simulator", nargs="+", default=[], choices=SIMULATORS, help="let these write fleets")
+    parser.add_argument(
+        "--simulator", nargs="+", default=[], metavar="NAME",
+        help=f"let these write fleets: {', '.join(SIMULATORS)}, metriage:SCENARIO",
+    )  # fmt: skip
     parser.add_argument("--meters", type=int, default=500, help="of a simulated fleet [default: 500]")
+    parser.add_argument("--days", type=int, default=150, help="of a simulated fleet [default: 150]")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1], help="one fleet a seed [default: 1]")
     parser.add_argument(
         "--without", nargs="+", default=[], choices=[*MISSING, *MISSING_FILES, "each"], metavar="SIGNAL",

@@ -29,7 +29,7 @@ from metriage.site_facts import SiteFacts
 Progress = Callable[[int, int], None]
 
 # What a daily row is worked out by, beside what these import themselves.
-_PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local_day")
+_PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local_day", "metriage.daily_rows")
 # Methods of the line that have no part in the daily rows.
 _JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days")
 

@@ -185,7 +185,8 @@ class _Life:
         made = valve_life.live(block, orders, defect, valves, friction)
         failing = np.isfinite(defect.first)
         self._settle(failing & ~cold, defect.first, self._valve_noticed(made, defect))
-        self._settle(failing & cold, defect.first, self._valve_noticed(made, defect), ends_by_itself=defect.last)
+        thaw = np.minimum(self._valve_noticed(made, defect), defect.last)
+        self._settle(failing & cold, defect.first, thaw, ends_by_itself=defect.last)
         defect = replace(defect, last=np.where(failing, self.time.end, np.inf))
         return defect, valve_life.live(block, orders, defect, valves, friction), valves.travel_s
 

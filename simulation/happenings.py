@@ -13,6 +13,7 @@ from simulation.regional_weather import RegionalWeather
 from simulation.weather import Bools
 
 PIPE_WORKS, WATER_OUTAGE, RADIO_OUTAGE = "pipe works", "outage of water", "radio maintenance"
+_STORED = 0.5  # outages of radio whose messages arrive after them; assumed
 _FLOOD_MM = 22.0  # rain of two days that fills a pit; assumed
 
 
@@ -30,6 +31,8 @@ class Happening:
         Hours between which it lasts, the last one excluded.
     announced : bool
         Whether it stands in the works file.
+    stored : bool
+        Of an outage of radio: what the meters sent arrives after it.
     """
 
     kind: str
@@ -38,6 +41,7 @@ class Happening:
     first: int
     last: int
     announced: bool
+    stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,15 @@ def make_happenings(calendar: Calendar, estate: Estate, weather: RegionalWeather
     for site in np.flatnonzero(draws.some("outages_of_a_site", sites)):
         first = begin(0.05, 0.95)
         last = first + round(draws.one("outage_h"))
-        found.append(
-            Happening(RADIO_OUTAGE, int(estate.sites.region[site]), int(site), first, last, bool(rng.random() < 0.3))
-        )
+        told, kept = rng.random(2) < (0.3, _STORED)
+        region = int(estate.sites.region[site])
+        found.append(Happening(RADIO_OUTAGE, region, int(site), first, last, bool(told), bool(kept)))
     for _ in range(draws.count("region_outages")):
         first = begin(0.05, 0.95)
         last = first + round(draws.one("outage_h") * 0.6)
         region = int(rng.integers(0, len(estate.regions)))
-        found.append(Happening(RADIO_OUTAGE, region, -1, first, last, bool(rng.random() < 0.5)))
+        told, kept = rng.random(2) < (0.5, _STORED)
+        found.append(Happening(RADIO_OUTAGE, region, -1, first, last, bool(told), bool(kept)))
     rain = weather.rain_mm[:, : calendar.days]
     before = np.concatenate([np.zeros((len(rain), 1)), rain[:, :-1]], axis=1)
     return Happenings(tuple(found), rain + before >= _FLOOD_MM)

@@ -78,6 +78,7 @@ class FleetOrder:
             raise UsageError(f"seed {self.seed}; take a whole number from 0 to 4294967295")
         if not 2000 <= self.start.year <= 2090:
             raise UsageError(f"a record that starts on {self.start}; take a day between 2000 and 2090")
+        without(self.scenario.vendors, self.without)  # says which signals there are
 
 
 def write_fleet(order: FleetOrder, folder: Path, progress: Callable[[int], None] = lambda _: None) -> dict[str, Any]:

@@ -14,7 +14,6 @@ from simulation.weather import Bools, Floats
 
 _LOSS_DBM, _LOSS_WIDTH_DB = -120.0, 2.5  # where half of the uplinks that can be lost are; assumed
 _MOST_LOST = 0.6
-_STORED = 0.5  # sites whose messages of an outage arrive after it; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +63,7 @@ def listen(block: MeterBlock) -> Radio:
     for each in block.world.happenings.of_kind(RADIO_OUTAGE):
         hit = (site == each.site) if each.site >= 0 else (region == each.region)
         silent[hit, each.first : each.last] = True
-        if (each.first % 100) / 100 < _STORED:
+        if each.stored:
             until[hit, each.first : each.last] = each.last
     return Radio(rssi, coverage_class(usual), silent, until, _silence(own, calendar.day_start))
 

@@ -150,8 +150,9 @@ def schedule(block: MeterBlock, defect: Defect) -> Schedule:
     slow = block.is_mode("grit", "wear")[failing]
     wait = np.where(slow, rng.uniform(8, 45, len(failing)), rng.uniform(0.3, 14, len(failing))) * 24
     chilly = block.is_mode("cold_stall")[failing]
-    wait = np.where(chilly, rng.uniform(0.1, 3.0, len(failing)) * 24, wait)
-    first = _working_hour(defect.first[failing] + wait)
+    # One that stalls in the cold is told to close when it is coldest; at any other time nothing would show.
+    coldest = np.argmin(block.case_c[failing, 24 * _COLD_FROM_DAY :], axis=1) + 24 * _COLD_FROM_DAY + 0.2
+    first = np.where(chilly, coldest, _working_hour(defect.first[failing] + wait))
     dead = block.is_mode("dead_valve")[failing]
     # A shaft that breaks while the valve is closed leaves it closed whatever it is told.
     shut = failing[dead & (rng.random(len(failing)) < 0.6)]

@@ -8,7 +8,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from benchmarks.fleets import MISSING, Fleet, meters_of, site_of, without
+from benchmarks.fleets import MISSING, Fleet, meters_of, simulated, site_of, without
 from lake.schemas import READINGS
 from lake.tables import Lake
 
@@ -106,6 +106,25 @@ def test_every_missing_signal_is_a_name_of_a_reading() -> None:
         reading = dict.fromkeys(READINGS.columns, 1.234)
         change(reading)
         assert reading != dict.fromkeys(READINGS.columns, 1.234)
+
+
+@pytest.mark.parametrize("simulator", ["nobody", "other:harsh_winter"])
+def test_unknown_simulator_is_refused(simulator: str, tmp_path: Path) -> None:
+    """With those that there are; only our own has scenarios."""
+    with pytest.raises(SystemExit, match="metriage:SCENARIO"):
+        simulated(simulator, 10, 30, 1, tmp_path)
+
+
+@pytest.mark.slow
+def test_simulated_fleet_is_made_once(tmp_path: Path) -> None:
+    """A fleet of the same code, size and seed is taken up again."""
+    first = simulated("other", 20, 30, 1, tmp_path)
+    written = first.readings.stat().st_mtime_ns
+
+    again = simulated("other", 20, 30, 1, tmp_path)
+
+    assert (first.folder, written) == (again.folder, again.readings.stat().st_mtime_ns)
+    assert 20 == first.registry()["meter_id"].n_unique()
 
 
 @pytest.mark.slow

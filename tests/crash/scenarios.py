@@ -304,7 +304,7 @@ def _while_full(line: Line, disk: SmallDisk, outcome: Outcome) -> None:
     if disk.folder.name == "spool":
         wait_until(lambda: line.daemon.said("not acknowledging"), "the daemon to stop acknowledging")
         try:
-            wait_until(lambda: _says_stopped(line), "status to say that nothing is acknowledged", 20)
+            wait_until(lambda: _says_stopped(line), "status to say that nothing is acknowledged", 90)
         except TimeoutError:
             outcome.verdict.problems.append("status does not say that nothing is acknowledged")
         return
@@ -359,7 +359,9 @@ def clock_jumps(plan: Plan, outcome: Outcome) -> None:
                 compacted = run_metriage("compact", "--dir", line.site, check=False, environment=environment)
                 if "Errno 22" in compacted.stderr and "time.sleep" in compacted.stderr:  # libfaketime's, see below
                     compacted = run_metriage("compact", "--dir", line.site, check=False)
-                if compacted.returncode:
+                # The daemon's own compaction may be at it: a jump of the clock makes it due.
+                busy = "(compact)" in compacted.stderr
+                if compacted.returncode and not busy:
                     outcome.verdict.problems.append(f"compact at {jump}: {compacted.stderr[-500:]}")
             plan.say("clock in 1970")
             outcome.runs += 1

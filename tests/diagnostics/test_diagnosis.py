@@ -180,7 +180,7 @@ def test_every_rule_keeps_the_contract(rule: object) -> None:
     assert fault in (*FAULTS, *CONDITIONS)
     assert rule.cause in CAUSES
     assert rule.source
-    assert set(rule.inhibited_by) <= {*CONDITIONS, *RULES}
+    assert set(rule.inhibited_by) <= {*CONDITIONS, *FAULTS, *RULES}
     for language in ("en", "zh"):
         text = rule.texts[language]
         assert text.title

@@ -41,9 +41,19 @@ def test_coil_acts_on_the_meters_that_count_backwards_or_jump_and_on_no_other(ho
     assert acts["1de2cf65"] == date(2016, 9, 30)
 
 
-def test_coil_watches_only_meters_whose_register_fell_on_two_days(homes: pl.DataFrame) -> None:
+def test_coil_watches_falls_of_the_register_on_two_days(homes: pl.DataFrame) -> None:
     """Each of these has real falls of the register within a month."""
-    assert set(verdicts(homes, "coil", "watch")) == {"219ffd09", "12913a45", "4296fd72", "f7b27eee", "f52f0ae6"}
+    backward = homes.filter(pl.col("rules").list.contains("coil.backward"))
+
+    assert set(verdicts(backward, "coil", "watch")) == {"219ffd09", "12913a45", "4296fd72", "f7b27eee", "f52f0ae6"}
+
+
+def test_standstill_and_smaller_draws_of_real_homes_are_watched_at_most(homes: pl.DataFrame) -> None:
+    """People leave, come back and change: of nothing else is a sign there."""
+    soft = homes.filter(pl.col("rules").list.set_intersection(["coil.stuck", "coil.loss"]).list.len() > 0)
+
+    assert not soft.is_empty()
+    assert {} == verdicts(soft.filter(pl.col("rules").list.len() == 1), "coil", "act")
 
 
 def test_interleaved_registers_are_exchange(homes: pl.DataFrame) -> None:

@@ -30,3 +30,34 @@ def test_load_voltage_dips_deeper_in_the_cold() -> None:
     dip = rest - load_voltage(CELL, rest, temperature)
 
     assert pytest.approx(3.0) == dip[1] / dip[0]
+
+
+def test_resting_voltage_leaves_the_plateau_within_days() -> None:
+    """At a drain that uses a charge of e-fold in 1.4 days the last 0.3 V take less than a week."""
+    drain_mah = 1.5
+    cell = LithiumThionylChlorideCell(knee_share=1.4 * drain_mah / 8500.0)
+    days = np.arange(-30.0, 0.0)
+    rest = resting_voltage(cell, np.full(30, 20.0), 8500.0 + days * drain_mah)
+
+    assert rest[0] - rest[20] < 0.005
+    assert rest[24] - rest[-1] > 0.3
+
+
+def test_load_voltage_of_a_worn_cell_sags_deeper() -> None:
+    """Resistance grows towards the end of the charge while the resting voltage still lies on its plateau."""
+    cell = LithiumThionylChlorideCell(worn_ratio=4.0, worn_share=0.01)
+    used = np.array([0.5, 0.99]) * CELL.capacity_mah
+    warm = np.full(2, 20.0)
+    rest = resting_voltage(cell, warm, used)
+    young, old = rest - load_voltage(cell, rest, warm, used_mah=used)
+
+    assert 2 * young < old < 3 * young
+    assert rest[0] - rest[1] < 0.05
+
+
+def test_load_voltage_of_a_passivated_cell_dips() -> None:
+    """The film adds its resistance."""
+    rest = np.array([3.6])
+    clean, filmed = (load_voltage(CELL, rest, np.array([20.0]), film_ohm=ohm)[0] for ohm in (0.0, 2.0))
+
+    assert pytest.approx(2.0 * 0.167) == clean - filmed

@@ -4,7 +4,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from simulation.household import Household, hourly_demand
+from simulation.household import Household, drawn_water, hourly_demand
 from simulation.weather import local_hours
 
 HOURS = local_hours(date(2016, 11, 1), 200, ZoneInfo("Asia/Shanghai"))
@@ -26,3 +26,11 @@ def test_hourly_demand_away() -> None:
 
     assert demand[away].sum() == 0
     assert demand[~away].sum() > 0
+
+
+def test_drawn_water_of_many_homes() -> None:
+    """The mean is draws times their volume; no draws, no water."""
+    drawn = drawn_water(np.full((200, 500), 0.4), 0.008, np.random.default_rng(2))
+
+    assert pytest.approx(0.4 * 0.008, rel=0.02) == drawn.mean()
+    assert pytest.approx(np.exp(-0.4), abs=0.01) == (drawn == 0).mean()

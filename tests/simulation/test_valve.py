@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from simulation.valve import MotorValve, stroke
+from simulation.valve import MotorValve, Valves, stroke, strokes
 
 STEADY = MotorValve(scatter=0.0)
 
@@ -38,3 +38,13 @@ def test_stroke_with_a_stripped_gear() -> None:
     assert not made.stalled
     assert STEADY.time_out_s == made.travel_s
     assert made.current_ma < STEADY.running_ma
+
+
+def test_strokes_follow_the_travel_formula() -> None:
+    """Time grows as (1 - i0/is) / (1 - i/is), until it exceeds the time-out."""
+    valves = Valves(np.full(3, 5.0), np.full(3, 60.0), np.full(3, 220.0), np.full(3, 20.0))
+    made = strokes(valves, np.array([1.0, 2.0, 3.4]), np.ones(3), np.ones(3, dtype=np.bool_))
+
+    assert pytest.approx([5.0, 5.0 * (1 - 60 / 220) / (1 - 120 / 220), 20.0]) == made.travel_s
+    assert [True, True, False] == made.reached.tolist()
+    assert not made.stalled.any()

@@ -220,7 +220,8 @@ def test_empty_home_after_an_exercise_of_the_valve_is_at_most_watch() -> None:
 
     daily = once_a_day(valve_state=["open"] * 31, valve_travel_s=travel, volume_m3=registers)
 
-    assert verdicts(daily) == {"actuator": "watch"}
+    assert "act" not in verdicts(daily).values()
+    assert "watch" == verdicts(daily)["actuator"]
 
 
 def test_worst_code_is_act_at_once_milder_ones_on_the_second_day() -> None:

@@ -126,15 +126,17 @@ def home(days: int, scale: Callable[[int], float], rng_seed: int = 5, per_day: f
 
 
 def test_draws_that_count_half_while_their_number_stays_are_lost_pulses() -> None:
-    coil = judged(hourly(60, volume_m3=home(60, lambda day: 0.45 if day >= 44 else 1.0)))["coil"]
+    coil = judged(hourly(60, volume_m3=home(60, lambda day: 0.3 if day >= 44 else 1.0, per_day=24.0)))["coil"]
 
     assert ("act", ["coil.loss"]) == (coil["verdict"], coil["rules"])
     share = next(seen["value"] for seen in coil["evidence"] if seen["what"] == "draw_share")
-    assert 0.35 < share < 0.55
+    assert 0.2 < share < 0.4
 
 
 def test_draws_that_count_double_are_bounce() -> None:
-    assert "act" == judged(hourly(60, volume_m3=home(60, lambda day: 2.0 if day >= 44 else 1.0)))["coil"]["verdict"]
+    registers = home(60, lambda day: 4.0 if day >= 44 else 1.0, per_day=24.0)
+
+    assert "act" == judged(hourly(60, volume_m3=registers))["coil"]["verdict"]
 
 
 def test_people_who_leave_take_their_draws_with_them() -> None:
