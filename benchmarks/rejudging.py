@@ -181,7 +181,7 @@ def findings_over(site: Site, rows: pl.DataFrame, times: Sequence[datetime], pro
     found = [FINDINGS.empty()]
     last = None
     for number, as_of in enumerate(times, start=1):
-        diagnosis = line.conclude(as_of, last, recent=memory.window(as_of), previous=found[-1])
+        diagnosis = line.conclude(as_of, last, recent=memory.window(as_of), previous=found[-1], forecasts=False)
         found.append(diagnosis.findings)
         last = as_of
         progress(number, len(times))

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from dataclasses import dataclass
+from datetime import date, datetime
 from typing import Literal
 
 import polars as pl
@@ -11,10 +12,12 @@ from diagnostics.causes import CAUSE_RULES, with_causes
 from diagnostics.evidence import ISO_UTC, observation
 from diagnostics.facts import Facts
 from diagnostics.features import WINDOW_DAYS, View, view
+from diagnostics.forecasts import forecasts, water_observation
 from diagnostics.rules import RULES
 from diagnostics.rules.rule import FIRED, Rule
 from diagnostics.settings import RuleSettings
-from lake.schemas import FINDINGS
+from diagnostics.unregistered import water_not_registered
+from lake.schemas import FINDINGS, FORECASTS
 
 OPEN = ("act", "watch")
 MILDEST = 4
@@ -59,21 +62,78 @@ def diagnose(
     polars.DataFrame
         Conforms to :data:`lake.schemas.FINDINGS`: at most one row a meter, kind and fault, sorted by these.
     """
+    return examine(
+        daily, as_of=as_of, diagnosis_id=diagnosis_id, mode=mode, settings=settings, language=language,
+        previous=previous, facts=facts,
+    ).findings  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What one diagnosis comes to.
+
+    Parameters
+    ----------
+    findings : polars.DataFrame
+        Rows of :data:`lake.schemas.FINDINGS`.
+    forecasts : polars.DataFrame
+        Rows of :data:`lake.schemas.FORECASTS`; none where no day was given.
+    """
+
+    findings: pl.DataFrame
+    forecasts: pl.DataFrame
+
+
+def examine(
+    daily: pl.DataFrame,
+    *,
+    as_of: datetime,
+    diagnosis_id: str,
+    mode: Literal["live", "hot", "backtest"],
+    settings: RuleSettings | None = None,
+    language: Literal["en", "zh"] = "en",
+    previous: pl.DataFrame | None = None,
+    facts: Facts | None = None,
+    today: date | None = None,
+) -> Examination:
+    """Return findings and forecasts as of a time.
+
+    Parameters
+    ----------
+    daily, as_of, diagnosis_id, mode, settings, language, previous, facts
+        As in :func:`diagnose`.
+    today : date, optional
+        Local day of the diagnosis, from which on weather is a forecast; without it no forecasts are made.
+    """
     settings = settings or RuleSettings()
     seen = view(daily, as_of, facts)
     fired = _fired(seen, settings)
     before = _newest(previous, as_of)
     found = _with_earlier_onset(_findings(fired), before)
     found = _held(found, before)
-    found = _with_action(with_causes(found, fired, before, seen, settings.causes), language)
+    found = with_causes(found, fired, before, seen, settings.causes)
+    coils = found.filter(pl.col("kind") == "fault", pl.col("fault") == "coil", pl.col("verdict") == "act")
+    unregistered = water_not_registered(seen, coils.select("meter_id", "onset"))
+    found = _with_action(_with_water(found, unregistered), language)
     over = _over(found, before, seen, settings.clearing.days)
-    rows = pl.concat([found, over], how="diagonal").with_columns(
-        pl.lit(diagnosis_id).alias("diagnosis_id"),
-        pl.lit(mode).alias("mode"),
-        pl.lit(as_of).alias("as_of"),
-        pl.col("verdict").alias("rule_verdict"),
+    stamp = (pl.lit(diagnosis_id).alias("diagnosis_id"), pl.lit(mode).alias("mode"), pl.lit(as_of).alias("as_of"))
+    rows = pl.concat([found, over], how="diagonal").with_columns(*stamp, pl.col("verdict").alias("rule_verdict"))
+    findings = FINDINGS.conform(_with_registry(rows, seen.facts.meters)).sort(KEY)
+    if today is None:
+        return Examination(findings, FORECASTS.empty())
+    ahead = forecasts(seen, unregistered, today, settings)
+    return Examination(findings, FORECASTS.conform(ahead.with_columns(*stamp)))
+
+
+def _with_water(found: pl.DataFrame, unregistered: pl.DataFrame) -> pl.DataFrame:
+    """Show in the evidence of a coil fault how much water it did not register."""
+    shown = unregistered.select("meter_id", pl.lit("coil").alias("fault"), water_observation().alias("water"))
+    coil = (pl.col("kind") == "fault") & pl.col("water").is_not_null()
+    return (
+        found.join(shown, on=["meter_id", "fault"], how="left", maintain_order="left")
+        .with_columns(pl.when(coil).then(pl.concat_list("evidence", "water")).otherwise("evidence").alias("evidence"))
+        .drop("water")
     )
-    return FINDINGS.conform(_with_registry(rows, seen.facts.meters)).sort(KEY)
 
 
 def _fired(seen: View, settings: RuleSettings) -> pl.DataFrame:

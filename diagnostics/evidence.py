@@ -97,6 +97,11 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "storm_days": ("days with many times the usual reports", "频繁上报天数"),
     "group_excess": ("cases in the group", "该组故障表计数"),
     "days_since_installation": ("days from installation to the onset", "安装至症状出现天数"),
+    "lowest_expected": ("lowest temperature expected at the meter", "预计表位最低温度"),
+    "degree_hours": ("expected degree-hours below 0 °C", "预计零下度时"),
+    "water_stands": ("nobody draws water there now", "目前无人用水"),
+    "water_runs": ("water never stands there", "持续过水"),
+    "water_not_registered": ("water that was not registered since", "此后未计量的水量"),
     "explained_by": ("explained by", "原因说明"),
 }
 

@@ -23,6 +23,13 @@ _SHELTER: Mapping[str, tuple[float, float]] = {
 }
 
 
+def shelter(kind: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
+    """Return share of the air temperature that arrives at the case of a kind of installation [1], and lift [°C]."""
+    share = kind.replace_strict({name: share for name, (share, _) in _SHELTER.items()}, return_dtype=pl.Float64)
+    lift = kind.replace_strict({name: lift for name, (_, lift) in _SHELTER.items()}, return_dtype=pl.Float64)
+    return share, lift
+
+
 def _empty(schema: TableSchema) -> pl.DataFrame:
     return schema.empty()
 
@@ -85,9 +92,7 @@ def with_place(days: pl.DataFrame, facts: Facts) -> pl.DataFrame:
         "precipitation_mm",
     ).unique(["region", "day"], keep="last", maintain_order=True)
     beside = placed.join(air, on=["region", "day"], how="left", maintain_order="left")
-    kind = pl.col("installation").fill_null("outdoor")
-    share = kind.replace_strict({name: share for name, (share, _) in _SHELTER.items()}, return_dtype=pl.Float64)
-    lift = kind.replace_strict({name: lift for name, (_, lift) in _SHELTER.items()}, return_dtype=pl.Float64)
+    share, lift = shelter(pl.col("installation").fill_null("outdoor"))
     supposed = pl.col("air_min_c") * share + lift
     return beside.with_columns(
         pl.coalesce("ambient_min_c", supposed).alias("case_min_c"),

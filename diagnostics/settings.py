@@ -752,6 +752,53 @@ class EmptyPipeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     codes: CodeSettings = CodeSettings()
 
 
+class FrostRiskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Meters at risk of frost in the days of a forecast."""
+
+    enabled: Annotated[bool, Meta(description="Whether the risk is worked out")] = True
+    caution_c: Annotated[
+        float, Meta(description="Lowest temperature expected at the meter that means caution [°C]")
+    ] = -5.0
+    warning_c: Annotated[
+        float,
+        Meta(description="The same for warning; two days running, or with nobody there, it is severe [°C]"),
+    ] = -10.0
+    half_degree_hours: Annotated[
+        float,
+        Meta(description="Degree-hours below 0 °C at which half of all standing pipes would be frozen [K·h]", gt=0),
+    ] = 4000.0
+    steepness: Annotated[
+        float, Meta(description="How sharply the score rises around that: 1 is a wide spread of pipes [1]", gt=0)
+    ] = 1.5
+    away_h: Annotated[float, Meta(description="The register has stood for so long: nobody is there [h]", gt=0)] = 48.0
+    away_factor: Annotated[
+        float, Meta(description="Where nobody is there, degree-hours count so many times [1]", gt=0)
+    ] = 2.0
+    running_factor: Annotated[
+        float, Meta(description="Where water never stands, they count so many times [1]", gt=0)
+    ] = 0.3
+    share_weight: Annotated[
+        float,
+        Meta(
+            description="Weight of what the installation lets expect of the share of the air's changes that reach the"
+            " case, against the meter's own days, as the sum of squared differences it stands for [°C²]",
+            gt=0,
+        ),
+    ] = 100.0
+    level_days: Annotated[
+        float, Meta(description="Days of the meter's own that weigh as much as the installation [days]", gt=0)
+    ] = 5.0
+    swing_c: Annotated[
+        float, Meta(description="Difference of a day's highest and lowest temperature where it is not told [°C]", ge=0)
+    ] = 8.0
+
+
+class ForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What is told of days to come."""
+
+    frost: FrostRiskSettings = FrostRiskSettings()
+
+
 class ConditionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Rules for a condition that only codes tell."""
 
@@ -784,3 +831,4 @@ class RuleSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     high_flow: ConditionSettings = ConditionSettings()
     clearing: ClearingSettings = ClearingSettings()
     causes: CauseSettings = CauseSettings()
+    forecasts: ForecastSettings = ForecastSettings()

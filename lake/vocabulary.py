@@ -494,6 +494,30 @@ FINDING = _columns(
     Column("inhibited_by", "string", "what mutes this finding"),
 )
 
+# What is to come, or was not counted: remaining battery life, risk of frost, water that a faulty coil did not register.
+FORECAST_KINDS = {
+    "battery_life": "days until the battery cannot carry the meter any more",
+    "frost": "how likely the pipe or the register freezes within the forecast, as a score between 0 and 1",
+    "water_not_registered": "water that flowed since the onset of a coil fault and was not counted; below zero where"
+    " too much was counted",
+}
+
+FORECAST = _columns(
+    Column("diagnosis_id", "string", "the diagnosis that wrote the row"),
+    Column("mode", "string", "live or backtest"),
+    Column("as_of", "time", "the diagnosis saw what was received by then"),
+    Column("meter_id", "string", "the meter"),
+    Column("kind", "string", "battery_life, frost or water_not_registered"),
+    Column("value", "float64", "the figure, in the unit beside it"),
+    Column("value_low", "float64", "lower end of its interval"),
+    Column("value_high", "float64", "upper end of its interval"),
+    Column("unit", "string", "d, 1 or m³"),
+    Column("from", "time", "begin of the time it speaks of"),
+    Column("until", "time", "end of that time"),
+    Column("tier", "string", "of frost: caution, warning or severe"),
+    Column("evidence", "string", "JSON: what it rests on, values, units, times"),
+)
+
 # What is truly wrong with a meter, for the evaluation of findings (docs/contract.md, section 7).
 TRUTH = _columns(
     Column("meter_id", "string", "the meter"),

@@ -9,21 +9,22 @@ import tempfile
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
+from zoneinfo import ZoneInfo
 
 import polars as pl
 
 from diagnostics.chain import chain
 from diagnostics.daily import day_profile
-from diagnostics.diagnosis import diagnose
+from diagnostics.diagnosis import examine
 from diagnostics.facts import RECEPTION, Facts
 from diagnostics.features import WINDOW_DAYS
 from diagnostics.local_day import day_bounds, touched_days, with_local_day
 from lake.errors import UsageError
-from lake.schemas import DAILY, ERROR_CODES, FINDINGS, GAPS, READINGS
+from lake.schemas import DAILY, ERROR_CODES, FINDINGS, FORECASTS, GAPS, READINGS
 from lake.tables import Lake, Position
 from metriage.settings import Settings
 from metriage.site import Site
@@ -57,12 +58,15 @@ class Diagnosis:
         Daily rows computed.
     findings : polars.DataFrame
         Rows of the table ``findings``.
+    forecasts : polars.DataFrame
+        Rows of the table ``forecasts``.
     """
 
     diagnosis_id: str
     as_of: datetime
     days: int
     findings: pl.DataFrame
+    forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
 
 
 class DiagnosisLine:
@@ -128,8 +132,7 @@ class DiagnosisLine:
         before = self.seen_until
         days = self.profile(as_of)
         diagnosis = self.conclude(as_of, None if before == as_of else before, days=days)
-        if diagnosis.findings.height:
-            self._work.append(FINDINGS, diagnosis.findings)
+        _write(self._work, diagnosis)
         return diagnosis
 
     def profile(self, as_of: datetime) -> int:
@@ -153,6 +156,7 @@ class DiagnosisLine:
         days: int = 0,
         recent: pl.DataFrame | None = None,
         previous: pl.DataFrame | None = None,
+        forecasts: bool = True,
     ) -> Diagnosis:
         """Diagnose from the daily rows; nothing is written.
 
@@ -167,12 +171,14 @@ class DiagnosisLine:
         recent, previous : polars.DataFrame, optional
             Daily rows of the window and findings of the diagnosis before, for one who has them at hand; else they are
             read.
+        forecasts : bool
+            Whether forecasts are made, too.
         """
         # The clock in it puts diagnoses of the same as-of time in order.
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
         if previous is None:
             previous = self._previous(last, as_of)
-        findings = diagnose(
+        found = examine(
             self._recent_days(as_of, last, previous) if recent is None else recent,
             as_of=as_of,
             diagnosis_id=name,
@@ -181,8 +187,9 @@ class DiagnosisLine:
             language=self._settings.site.language,
             previous=previous,
             facts=replace(self._known(as_of), gaps=self._reception(as_of)),
+            today=as_of.astimezone(ZoneInfo(self._zone)).date() if forecasts else None,
         )
-        return Diagnosis(name, as_of, days, findings)
+        return Diagnosis(name, as_of, days, found.findings, found.forecasts)
 
     def _known(self, as_of: datetime) -> Facts:
         return Facts() if self._facts is None else self._facts.as_of(as_of)
@@ -317,8 +324,7 @@ def diagnose_site(site: Site, as_of: datetime) -> Diagnosis:
         return line.step(as_of)
     with tempfile.TemporaryDirectory(prefix="metriage-") as folder:
         apart = DiagnosisLine(lake, Lake(Path(folder)), site.settings, "live", told=lake, facts=facts).step(as_of)
-    if apart.findings.height:
-        lake.append(FINDINGS, apart.findings)
+    _write(lake, apart)
     return apart
 
 
@@ -352,10 +358,17 @@ def backtest_site(
         line = DiagnosisLine(source, scratch, site.settings, "backtest", facts=facts)
         for as_of in _times(start, end, every):
             progress(line.step(as_of))
-        findings = scratch.read(FINDINGS)
-    if findings.height:
-        source.append(FINDINGS, findings)
+        findings, forecasts = scratch.read(FINDINGS), scratch.read(FORECASTS)
+    for table, rows in ((FINDINGS, findings), (FORECASTS, forecasts)):
+        if rows.height:
+            source.append(table, rows)
     return findings
+
+
+def _write(lake: Lake, diagnosis: Diagnosis) -> None:
+    for table, rows in ((FINDINGS, diagnosis.findings), (FORECASTS, diagnosis.forecasts)):
+        if rows.height:
+            lake.append(table, rows)
 
 
 def _times(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:

@@ -241,6 +241,8 @@ def glossary_page() -> str:
     lines += ["### Faults and conditions", "", *_table(["word", "kind", "中文"], names), ""]
     causes = [[f"`{name}`", cause_name(name, "zh")] for name in vocabulary.CAUSES]
     lines += ["### Causes", "", *_table(["word", "中文"], causes), ""]
+    kinds = [[f"`{name}`", meaning] for name, meaning in vocabulary.FORECAST_KINDS.items()]
+    lines += ["### Kinds of forecasts", "", *_table(["kind", "value"], kinds), ""]
     flags = [[f"`{name}`", meaning] for name, meaning in vocabulary.FLAGS.items()]
     lines += ["### Flags of a stored reading", "", *_table(["flag", "meaning"], flags), ""]
     reasons = [[f"`{name}`", meaning] for name, meaning in vocabulary.QUARANTINE_REASONS.items()]
