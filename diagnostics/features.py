@@ -63,15 +63,20 @@ def view(daily: pl.DataFrame, as_of: datetime, facts: Facts | None = None) -> Vi
     """
     known_facts = (facts or Facts()).conformed()
     known = DAILY.conform(daily).filter(pl.col("as_of") <= as_of)
-    latest = (
-        known.sort("meter_id", "day", "as_of")
-        .unique(["meter_id", "day"], keep="last", maintain_order=True)
-        .with_columns(((pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days()).alias("age_days"))
-        .filter(pl.col("age_days") < WINDOW_DAYS)
-    )
+    age = (pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days().alias("age_days")
+    latest = _latest(known.with_columns(age).filter(pl.col("age_days") < WINDOW_DAYS))
     days = with_cells(with_peers(with_derived(with_place(latest, known_facts))))
     gaps = known_facts.gaps.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
     return View(as_of, days, features(days, as_of), _codes(days), replace(known_facts, gaps=gaps))
+
+
+def _latest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the latest row of each meter and day, sorted; what is so already is left as it is."""
+    same = pl.col("meter_id") == pl.col("meter_id").shift(1)
+    follows = (pl.col("meter_id") > pl.col("meter_id").shift(1)) | (same & (pl.col("day") > pl.col("day").shift(1)))
+    if rows.select(follows.all()).item():
+        return rows
+    return rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
 
 
 def _codes(days: pl.DataFrame) -> pl.DataFrame:

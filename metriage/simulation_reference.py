@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from metriage.definitions import markdown_table as _table
 from simulation.fault_plan import BATCH_MODES, BATCH_SHARE, KINDS
-from simulation.parameters import SECTIONS
+from simulation.parameters import CONSTANTS, SECTIONS, Constant
 from simulation.scenarios import SCENARIOS
 from simulation.vendors import SIGNALS, VENDORS, Vendor
 
@@ -92,7 +92,17 @@ def simulation_page() -> str:
             for each in parameters
         ]
         lines += [*_table(["parameter", "range", "unit", "drawn once a", "meaning", "source"], cells), ""]
+    lines += ["## Constants", "", "The same in every fleet.", ""]
+    fixed = [[f"`{name}`", f"{each.value:g}", each.unit, each.meaning, each.source] for name, each in constants()]
+    lines += [*_table(["constant", "value", "unit", "meaning", "source"], fixed), ""]
     return "\n".join(lines).rstrip() + "\n"
+
+
+def constants() -> list[tuple[str, Constant]]:
+    """Return what the modules put down once all of them are read."""
+    import simulation.labelled_fleet  # noqa: F401, PLC0415 - it reads all modules of the physics
+
+    return sorted(CONSTANTS.items())
 
 
 def _span(low: float, high: float) -> str:

@@ -118,7 +118,7 @@ class _Life:
         size = block.size
         never = np.full(size, np.inf)
         visited = self.rng.random(size) < self.draws.one("inspected_share")
-        self.visit_after_h = np.where(visited, self.rng.uniform(0.5, 9, size) * _DAY_H, np.inf)
+        self.visit_after_h = np.where(visited, self.draws.many("visited_days", size) * _DAY_H, np.inf)
         self.exchanges = self.rng.random(size) < self.draws.one("exchange_share")
         self.mends = visited & (self.rng.random(size) < self.draws.one("repaired_share"))
         self.time = _Timeline(
@@ -200,8 +200,9 @@ class _Life:
         first = np.full(size, np.inf)
         np.minimum.at(first, made.meter[wrong], made.hour[wrong])
         slow = self.block.is_mode("grit", "seat_leak", "pried")
-        delay = np.where(slow, self.rng.uniform(3, 15, size), self.rng.uniform(1, 8, size)) * _DAY_H
-        weeks = defect.first + self.rng.uniform(30, 70, size) * _DAY_H
+        many = self.draws.many
+        delay = np.where(slow, many("noticed_seat_days", size), many("noticed_valve_days", size)) * _DAY_H
+        weeks = defect.first + many("noticed_no_order_days", size) * _DAY_H
         return np.where(np.isfinite(first), first + delay, weeks)
 
     def _frost(self, demand: Consumption) -> tuple[Ice, Floats, Floats]:
@@ -229,10 +230,10 @@ class _Life:
         first = np.where(frozen, np.argmax(ice.blocked, axis=1), np.inf)
         there = np.minimum(first, hours - 1).astype(np.int64)
         at_home = demand.home[np.arange(size), block.calendar.day_of_hour[there]]
-        missed = np.where(at_home, first + self.rng.uniform(0.4, 2.5, size) * _DAY_H, np.inf)
+        missed = np.where(at_home, first + draws.many("noticed_dry_days", size) * _DAY_H, np.inf)
         # Whoever is without water thaws the pipe, and lags it for the rest of the winter.
         by_hand = self.rng.random(size) < self.draws.one("thawed_share")
-        thawed = np.where(by_hand, missed + self.rng.uniform(0.1, 3.0, size) * _DAY_H, np.inf)
+        thawed = np.where(by_hand, missed + draws.many("thawed_days", size) * _DAY_H, np.inf)
         broken = (ice.broken_from >= 0) & (ice.broken_from < thawed)
         ice = Ice(
             ice.blocked & (np.arange(hours) < thawed[:, None]),
@@ -242,15 +243,17 @@ class _Life:
         thaw = np.where(frozen, hours - np.argmax(ice.blocked[:, ::-1], axis=1), np.inf).astype(np.float64)
         leaks = np.where(ice.leaking.any(axis=1), np.argmax(ice.leaking, axis=1), np.inf)
         dead_from = np.where(block.is_mode("dead") & frozen, first + self.rng.uniform(10, 60, size), np.inf)
-        wet = leaks + self.rng.uniform(0.2, 2.5, size) * _DAY_H
+        wet = leaks + draws.many("noticed_burst_days", size) * _DAY_H
         noticed = np.minimum(missed, wet)
         noticed = np.where(np.isfinite(noticed), noticed, thaw)
-        noticed = np.where(np.isfinite(dead_from), dead_from + self.rng.uniform(3, 9, size) * _DAY_H, noticed)
+        noticed = np.where(
+            np.isfinite(dead_from), dead_from + draws.many("noticed_silence_days", size) * _DAY_H, noticed
+        )
         lasting = np.isfinite(leaks) | np.isfinite(dead_from)
         self._settle(frozen & ~lasting, first, noticed, ends_by_itself=thaw)
         self._settle(frozen & lasting, first, noticed)
         # A burst pipe is not left alone: somebody shuts it and mends it within days.
-        mended = np.maximum(leaks, noticed) + self.rng.uniform(0.5, 5, size) * _DAY_H
+        mended = np.maximum(leaks, noticed) + draws.many("burst_mended_days", size) * _DAY_H
         burst = frozen & np.isfinite(leaks) & ~np.isfinite(dead_from)
         self.time.end = np.where(burst, mended, self.time.end)
         self.time.repaired |= burst
@@ -265,9 +268,10 @@ class _Life:
         defect = sensing.find_defects(block)
         failing = np.isfinite(defect.first)
         slow = block.is_mode("stuck", "cold_stuck", "partial", "fading", "magnet")
-        delay = np.where(slow, self.rng.uniform(20, 55, size), self.rng.uniform(12, 45, size))
+        many = self.draws.many
+        delay = np.where(slow, many("noticed_undercount_days", size), many("noticed_overcount_days", size))
         cold = block.is_mode("cold_loss")
-        delay = np.where(cold, self.rng.uniform(8, 30, size), delay)
+        delay = np.where(cold, many("noticed_cold_count_days", size), delay)
         noticed = defect.first + delay * _DAY_H
         self._settle(failing & ~cold, defect.first, noticed)
         self._settle(failing & cold, defect.first, noticed, ends_by_itself=defect.last)
@@ -278,7 +282,7 @@ class _Life:
         charge = drain(block, radio.coverage, radio.silent_days)
         failing = np.isfinite(charge.first)
         sags = block.is_mode("cold_sag")
-        silent = charge.empty_hour + self.rng.uniform(3, 10, size) * _DAY_H
+        silent = charge.empty_hour + self.draws.many("noticed_silence_days", size) * _DAY_H
         # One that will be empty only behind the record is noticed only there.
         beyond = np.maximum(charge.first, block.calendar.hours) + self.rng.uniform(5, 40, size) * _DAY_H
         noticed = np.where(np.isfinite(silent), silent, beyond)
@@ -288,7 +292,8 @@ class _Life:
         for meter in np.flatnonzero(sags & failing):
             below = np.flatnonzero(block.case_c[meter] < min(cold[meter] + 6.0, 0.0))
             warm_again[meter] = below[-1] + 1.0
-        self._settle(failing & sags, charge.first, charge.first + self.rng.uniform(1, 8, size) * _DAY_H,
+        missed = charge.first + self.draws.many("noticed_brown_out_days", size) * _DAY_H
+        self._settle(failing & sags, charge.first, missed,
                      ends_by_itself=np.maximum(warm_again, charge.first + 6))  # fmt: skip
         return replace(charge, last=np.where(failing & ~sags, self.time.end, np.inf))
 

@@ -8,15 +8,24 @@ import numpy as np
 
 from simulation.battery import LithiumThionylChlorideCell, load_voltage, resting_voltage
 from simulation.meter_block import MeterBlock
-from simulation.parameters import Ints
+from simulation.parameters import Ints, constant
 from simulation.weather import Bools, Floats
 
 DAYS_PER_YEAR = 365.25
-POLLS_PER_DAY = 48.0  # of a second program; assumed
-_SHOWN_V, _SHOWN_OHM = 0.03, 0.25  # a fall and a growth of the resistance that count as the onset
-_KNEE_V = 0.9  # voltage lost when the charge is used up; by eye from a recorded LS14500
-_FILM_DAYS = 1.6  # in which a passivation film decays by e; assumed
-BROWN_OUT_V = 0.25  # above the cut-off, where a module may start again instead of transmitting; assumed
+POLLS_PER_DAY = constant("polls_per_day", 48.0, "1/d", "readings that a second program asks for")
+_SHOWN_V = constant("shown_v", 0.03, "V", "fall below the plateau that counts as the onset of a dying cell")
+_SHOWN_OHM = constant("shown_ohm", 0.25, "Ω", "growth of the resistance that counts as its onset")
+_KNEE_V = constant(
+    "knee_v",
+    0.9,
+    "V",
+    "voltage lost when the charge is used up",
+    "by eye from a recorded LS14500 (Tour Perret, CampusIoT)",
+)
+_FILM_DAYS = constant("film_days", 1.6, "d", "time in which a passivation film decays by e")
+BROWN_OUT_V = constant(
+    "brown_out_v", 0.25, "V", "above the cut-off, where every second time a module starts again instead of transmitting"
+)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,14 +10,14 @@ from simulation.estate import BUSINESS, HOUSEHOLD, RARE
 from simulation.happenings import WATER_OUTAGE
 from simulation.household import DRAWS_BY_HOUR, drawn_water
 from simulation.meter_block import MeterBlock, between
-from simulation.parameters import Ints
+from simulation.parameters import Ints, constant
 from simulation.weather import Bools, Floats
 
 _BUSINESS_BY_HOUR = np.array([0] * 7 + [1, 3, 4, 4, 4, 5, 4, 4, 4, 3, 2, 1] + [0] * 5, dtype=np.float64)
 _BUSINESS_BY_HOUR /= _BUSINESS_BY_HOUR.sum()
-_RARE_DAYS = 0.07  # days on which a seldom used meter is used; assumed
-_DAY_SPREAD = 0.3  # of a day's water around the usual, by its logarithm; assumed
-_WEEKEND = 1.15  # against working days; assumed
+_RARE_DAYS = constant("rare_days", 0.07, "1", "days on which a seldom used meter is used")
+_DAY_SPREAD = constant("day_spread", 0.3, "1", "standard deviation of the logarithm of a day's water")
+_WEEKEND = constant("weekend", 1.15, "1", "water of a Saturday or Sunday against other days")
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ import numpy as np
 
 from lake.vocabulary import INSTALLATIONS
 from simulation.calendar_hours import Calendar
-from simulation.parameters import Draws, Ints
+from simulation.parameters import Draws, Ints, constant
 from simulation.vendors import Vendor
 from simulation.weather import Bools, Floats
 
@@ -19,8 +19,10 @@ KINDS = ("household", "rare", "business")
 HOUSEHOLD, RARE, BUSINESS = range(len(KINDS))
 _REGIONS = ("Northgate", "Riverside", "Hillfoot", "Oldtown", "Eastfield", "Lakeside")
 _INSTALLERS = ("Pipe & Sons", "Aqua Fit", "Blue Works", "Mainline", "Rapid Install")
-_SITE_KIND_SHARE = 0.85  # of a site's meters hang as the site's do, the others indoors
-_PRIMARY_VENDOR_SHARE = 0.75
+_SITE_KIND_SHARE = constant(
+    "site_kind_share", 0.85, "1", "of a site's meters hang as the site's do, the others indoors"
+)
+_PRIMARY_VENDOR_SHARE = constant("primary_vendor_share", 0.75, "1", "of a site's meters are of one vendor")
 
 
 @dataclass(frozen=True, slots=True)

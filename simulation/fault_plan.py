@@ -13,13 +13,17 @@ from lake.vocabulary import CAUSES, FAULTS
 from simulation.calendar_hours import Calendar
 from simulation.estate import INDOOR, OUTDOOR, PIT, Estate
 from simulation.happenings import PIPE_WORKS, Happenings
-from simulation.parameters import Draws, Ints
+from simulation.parameters import Draws, Ints, constant
 from simulation.regional_weather import RegionalWeather
 from simulation.weather import Bools, Floats
 
 Words = npt.NDArray[np.str_]
-COVERAGE_1_DBM, COVERAGE_2_DBM = -107.0, -116.0
-_COIL_COLD_C = -2.0  # a case that never gets colder than this does no harm to a coil
+_CLASSES = "144, 154 and 164 dB of coupling loss (trade page); the signal is assumed"
+COVERAGE_1_DBM = constant(
+    "coverage_1_dbm", -107.0, "dBm", "signal below which a meter is in coverage class 1", _CLASSES
+)
+COVERAGE_2_DBM = constant("coverage_2_dbm", -116.0, "dBm", "signal below which it is in class 2", _CLASSES)
+_COIL_COLD_C = constant("coil_cold_c", -2.0, "°C", "a case that never gets colder does no harm to a coil")
 
 
 @dataclass(frozen=True, slots=True)

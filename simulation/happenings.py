@@ -8,13 +8,13 @@ import numpy as np
 
 from simulation.calendar_hours import Calendar
 from simulation.estate import Estate
-from simulation.parameters import Draws
+from simulation.parameters import Draws, constant
 from simulation.regional_weather import RegionalWeather
 from simulation.weather import Bools
 
 PIPE_WORKS, WATER_OUTAGE, RADIO_OUTAGE = "pipe works", "outage of water", "radio maintenance"
-_STORED = 0.5  # outages of radio whose messages arrive after them; assumed
-_FLOOD_MM = 22.0  # rain of two days that fills a pit; assumed
+_STORED = constant("stored_share", 0.5, "1", "outages of radio whose messages arrive after them")
+_FLOOD_MM = constant("flood_mm", 22.0, "mm", "rain of two days that fills a flood-prone pit")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,11 +14,11 @@ from lake.vocabulary import INSPECTION, INSTALLATIONS, METER, REPORT, WEATHER, W
 from simulation.block_life import BlockResult, Outcome
 from simulation.estate import PIT
 from simulation.fault_plan import FaultPlan, World
-from simulation.parameters import Draws
+from simulation.parameters import Draws, constant
 
 Rows = list[dict[str, Any]]
 _WARRANTY_MONTHS = 72
-_ANNOUNCED_H = 50  # before they begin works are announced; assumed
+_ANNOUNCED_H = constant("announced_h", 50, "h", "time before their begin at which works are announced")
 _TRUTH = ("meter_id", "fault", "cause", "onset", "noticed_at", "end", "reversible", "detectable")
 _SYMPTOMS = {
     "coil": ("bill far too low", "display does not move", "reading on the meter and in the app differ"),

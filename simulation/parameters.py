@@ -207,6 +207,21 @@ SECTIONS: Mapping[str, tuple[Parameter, ...]] = {
         _event("flood_rssi_db", 6, 20, "dB", "signal lost while a pit is under water",
                "radios in often-flooded holes fail first (press); size assumed"),
     ),
+    "Noticing": (
+        _event("noticed_undercount_days", 20, 55, "d", "from too few counts to a bill that is far too low"),
+        _event("noticed_overcount_days", 12, 45, "d", "from wrong or too many counts to a complaint"),
+        _event("noticed_cold_count_days", 8, 30, "d", "from the first pulses lost in the cold to somebody who notices"),
+        _event("noticed_silence_days", 3, 10, "d", "from an empty cell, or a meter killed by frost, to a call"),
+        _event("noticed_brown_out_days", 1, 8, "d", "from a cell too weak in the cold to somebody who misses data"),
+        _event("noticed_valve_days", 1, 8, "d", "from the first command that a valve does not obey to a call"),
+        _event("noticed_seat_days", 3, 15, "d", "from a valve that closes and leaks to somebody who sees the flow"),
+        _event("noticed_no_order_days", 30, 70, "d", "the same for a valve that nobody orders"),
+        _event("noticed_dry_days", 0.4, 2.5, "d", "from a frozen pipe to a call, if somebody is at home"),
+        _event("noticed_burst_days", 0.2, 2.5, "d", "from the thaw of a broken pipe to a call"),
+        _event("thawed_days", 0.1, 3.0, "d", "from that call to a pipe that is thawed by hand"),
+        _event("burst_mended_days", 0.5, 5.0, "d", "from the leak or the call, whichever is later, to a new pipe"),
+        _event("visited_days", 0.5, 9.0, "d", "from the notice to a technician's visit"),
+    ),
     "Works and people": (
         Parameter("works_of_a_site", 0.12, 0.25, "1", "pipe works of one site within the record"),
         Parameter("water_outages_of_a_site", 0.1, 0.3, "1", "announced outages of water of one site within the record"),
@@ -228,6 +243,25 @@ PARAMETERS: Mapping[str, Parameter] = {each.name: each for group in SECTIONS.val
 def evenly_by_logarithm(rng: np.random.Generator, low: float, high: float, size: int | tuple[int, ...]) -> Floats:
     """Return numbers between two ends whose logarithms are evenly spread."""
     return np.asarray(np.exp(rng.uniform(math.log(low), math.log(high), size)))
+
+
+@dataclass(frozen=True, slots=True)
+class Constant:
+    """A number that is the same in every fleet: its value, unit, meaning and source."""
+
+    value: float
+    unit: str
+    meaning: str
+    source: str
+
+
+CONSTANTS: dict[str, Constant] = {}
+
+
+def constant(name: str, value: float, unit: str, meaning: str, source: str = ASSUMED) -> float:
+    """Return `value`, and put it down for the documentation."""
+    CONSTANTS[name] = Constant(value, unit, meaning, source)
+    return value
 
 
 class Draws:

@@ -9,11 +9,15 @@ import numpy as np
 from simulation.fault_plan import COVERAGE_1_DBM, COVERAGE_2_DBM
 from simulation.happenings import RADIO_OUTAGE
 from simulation.meter_block import MeterBlock
-from simulation.parameters import Ints
+from simulation.parameters import Ints, constant
 from simulation.weather import Bools, Floats
 
-_LOSS_DBM, _LOSS_WIDTH_DB = -120.0, 2.5  # where half of the uplinks that can be lost are; assumed
-_MOST_LOST = 0.6
+_LOSS_DBM = constant(
+    "loss_dbm", -120.0, "dBm", "signal at which half of the uplinks that can be lost are",
+    "-114 dBm single, -130 dBm repeated (M5311 data sheet)",
+)  # fmt: skip
+_LOSS_WIDTH_DB = constant("loss_width_db", 2.5, "dB", "width of that cliff")
+_MOST_LOST = constant("most_lost", 0.6, "1", "uplinks lost at hardly any signal; the others get through repeated")
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,15 +8,24 @@ import numpy as np
 
 from simulation.charge import BROWN_OUT_V, Charge
 from simulation.meter_block import MeterBlock
-from simulation.parameters import Ints, evenly_by_logarithm
+from simulation.parameters import Ints, constant, evenly_by_logarithm
 from simulation.radio import Radio, loss_probability
 from simulation.valve_life import EXERCISE, Movements
 from simulation.weather import Bools, Floats
 
 REGULAR, EVENT, EXTRA = range(3)
-_LATE_H = (0.5, 60.0)
-_DOUBLED_S = (3.0, 5400.0)
-_WRONG_CLOCK_S = (120.0, 6 * 3600.0)
+_LATE_H = (
+    constant("late_least_h", 0.5, "h", "least delay of a late uplink"),
+    constant("late_most_h", 60.0, "h", "greatest delay of a late uplink; shorter ones are more frequent"),
+)
+_DOUBLED_S = (
+    constant("doubled_least_s", 3.0, "s", "least time to the second arrival of a doubled uplink"),
+    constant("doubled_most_s", 5400.0, "s", "greatest time to it; shorter ones are more frequent"),
+)
+_WRONG_CLOCK_S = (
+    constant("clock_least_s", 120.0, "s", "least error of a wrong clock"),
+    constant("clock_most_s", 6 * 3600.0, "s", "greatest error of it; smaller ones are more frequent"),
+)
 _HOUR_S = 3600.0
 
 

@@ -7,15 +7,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from simulation.meter_block import MeterBlock
-from simulation.parameters import Ints, evenly_by_logarithm
+from simulation.parameters import Ints, constant, evenly_by_logarithm
 from simulation.weather import Bools, Floats
 
-_AMPLITUDE_PER_K = 0.0008  # of the amplitude lost per kelvin below 20 °C in a healthy coil; assumed
-_LOSS_AT = 0.45  # of its amplitude at which half of the pulses are lost; assumed
-_LOSS_WIDTH = 0.04
-_COLD_WIDTH_K = 0.7
-_COUNT_M3 = 0.001  # one pulse
-_NIGHT = (19, 7)  # hours in which a magnet is held to the meter; assumed
+_AMPLITUDE_PER_K = constant(
+    "amplitude_per_k", 0.0008, "1/K", "share of the amplitude that a healthy coil loses per kelvin below 20 °C"
+)
+_LOSS_AT = constant("loss_at", 0.45, "1", "share of its amplitude at which half of the pulses are lost")
+_LOSS_WIDTH = constant("loss_width", 0.04, "1", "width of that threshold")
+_COLD_WIDTH_K = constant("cold_width_k", 0.7, "K", "width of the temperature below which pulses are lost")
+_COUNT_M3 = constant("count_m3", 0.001, "m³", "volume of one pulse")
+_NIGHT = (
+    constant("magnet_from_h", 19, "h", "local hour from which a magnet is held to a meter"),
+    constant("magnet_until_h", 7, "h", "local hour until which it is"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +159,11 @@ def _extra(block: MeterBlock, rows: Ints, there: Bools, flow_m3: Floats) -> Floa
     jumps = draws.many("bit_jumps", count)
     jumping = there & (mode == "bits") & (rng.random(there.shape) < (jumps / np.maximum(there.sum(axis=1), 1))[:, None])
     # Bits 9 to 14 of a register that counts litres, set in one reading and cleared in a later one.
+    # An optical register is read wheel by wheel: one wrong tube is one digit.
+    optical = np.array([each == "optical" for each in block.estate.sensing()])[block.meters[rows]]
     bit = 2.0 ** rng.integers(9, 15, there.shape) * rng.choice([1.0, 3.0], there.shape) * _COUNT_M3
-    up = np.where(jumping, bit, 0.0)
+    digit = 10.0 ** rng.integers(-1, 2, there.shape)
+    up = np.where(jumping, np.where(optical[:, None], digit, bit), 0.0)
     cleared = np.roll(np.where(rng.random(there.shape) < 0.5, up, 0.0), 7, axis=1)
     cleared[:, :7] = 0.0
     return np.asarray(extra + up - cleared)

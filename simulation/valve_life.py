@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from simulation.meter_block import MeterBlock
-from simulation.parameters import Ints
+from simulation.parameters import Ints, constant
 from simulation.valve import Valves, strokes
 from simulation.weather import Bools, Floats
 
@@ -21,9 +21,9 @@ NOT_REFUSED, ARREARS, BUSY, MAGNET, UNDER_VOLTAGE, IN_POSITION = range(6)
 REFUSALS = ("", "arrears", "busy", "magnet", "under_voltage", "in_position")
 STATE_OPEN, STATE_CLOSED, STATE_FAULT, STATE_UNKNOWN = range(4)
 STATES = ("open", "closed", "fault", "unknown")
-_SCATTER = 0.03  # of the current from stroke to stroke; assumed
-_STUCK_FRICTION = 6.0  # beyond any stall current
-COLD_STALL_C = -3.0  # below it a victim's grease is too stiff; assumed
+_SCATTER = constant("current_scatter", 0.03, "1", "standard deviation of the motor current from stroke to stroke")
+_STUCK_FRICTION = constant("stuck_friction", 6.0, "1", "friction of a valve that stalls, in clean strokes")
+COLD_STALL_C = constant("cold_stall_c", -3.0, "°C", "case temperature below which stiff grease stalls a bad valve")
 _COLD_FROM_DAY = 8  # before it a meter's own past is too short to tell
 _RETRY_H = (26.0, 50.0, 97.0)  # after a command that was not obeyed it is sent again
 
