@@ -18,9 +18,11 @@ from msgspec.structs import FieldInfo
 from diagnostics.rules import RULES
 from diagnostics.rules.rule import Rule
 from lake import vocabulary
+from lake.exchange import PLACE, SAME_WORK_DAYS
 from lake.facts import KINDS
 from lake.schemas import TABLES
 from lake.vocabulary import CONDITIONS, FAULTS, Column
+from lake.warranty import DEAD_ON_ARRIVAL_DAYS
 from metriage.definitions import (
     bounds,
     default,
@@ -95,8 +97,33 @@ _REGISTRY = """\
 - **Aliases** may stand in several columns, or in one with blanks or `,` `;` `|` `、` between them. An alias names one
   meter and is no other meter's id; upper and lower case are the same.
 - **Numbers** may carry their unit: `DN20`, `20mm`, `19Ah`, `6年` of warranty.
+- **`timezone`** makes the meter's days. Where it changes, the next diagnosis computes all of them anew. A changed
+  `caliber_mm` holds for the days that are computed from then on.
 
-`metriage registry list --unregistered` lists meters that report and are not registered.
+`metriage registry list --unregistered` lists meters that report and are not registered; they are diagnosed too.
+
+## Exchanged meters · 换表
+
+A meter put up in another one's place is a new meter. The record of the old one ends on that day (`removed_on`), and the
+new one has it as `installed_on` and inherits what the place is ({place}), where the registry itself does not say
+otherwise. An exchange is told by
+
+- an inspection with `action` exchanged, or with a `new_meter_id`;
+- the registry alone: one meter was removed and, within {customer} days, one installed with the same `customer_ref`, or
+  within {site} days at the same `site` (which does not pass the customer on). Where several come into question nothing
+  is inherited.
+
+Readings of the old meter after that day are kept and diagnosed; `diagnose` counts such meters and `metriage registry
+list --after-removal` lists them: a meter put up elsewhere, or a slip of the pen.
+
+## Warranty · 质保
+
+Counted from `installed_on`, else `shipped_on`, else `produced_on`, for `warranty_months`: `in_warranty` up to that day,
+then `expired`; `unknown` without dates or months. A lead seal that an inspection found broken (`seal_intact` no) since
+the installation and before that day makes it `void` for good. Tickets carry state, last day, basis, months and who
+found the seal broken; and `dead_on_arrival`, where the fault began within {arrival} days of the installation.
+
+## Columns
 """
 
 _INPUTS = """\
@@ -299,7 +326,9 @@ def _settings_of(rule: Rule) -> Any:
 
 def registry_page() -> str:
     """Return ``docs/registry.md``: columns of the registry, the headers of files and the words of cells."""
-    lines = [_REGISTRY.format(note=_NOTE)]
+    place = ", ".join(f"`{name}`" for name in PLACE)
+    told = {"place": place, "customer": SAME_WORK_DAYS["customer_ref"], "site": SAME_WORK_DAYS["site"]}
+    lines = [_REGISTRY.format(note=_NOTE, arrival=DEAD_ON_ARRIVAL_DAYS, **told)]
     rows = [
         [f"`{name}`", vocabulary.METER[name].unit, vocabulary.METER[name].meaning, " ".join(headers), words]
         for name, headers, words in REGISTRY_FORM.documented()
