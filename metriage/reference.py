@@ -127,9 +127,9 @@ otherwise. An exchange is told by
   within {site} days at the same `site` (which does not pass the customer on). Where several come into question nothing
   is inherited.
 
-A `removed_on` before `installed_on` is that of an earlier place: such a meter hangs. Readings of the old meter after its
-end are kept and diagnosed; `diagnose` counts such meters and `metriage registry list --after-removal` lists them: put up
-elsewhere, or a slip of the pen.
+A `removed_on` before `installed_on` is that of an earlier place: such a meter hangs. Readings of the old meter after
+its end are kept and diagnosed; `diagnose` counts such meters and `metriage registry list --after-removal` lists them:
+put up elsewhere, or a slip of the pen.
 
 ## Warranty · 质保
 
