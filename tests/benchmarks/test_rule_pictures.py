@@ -10,9 +10,8 @@ from lake.schemas import FINDINGS
 AS_OF = datetime(2024, 2, 1, tzinfo=UTC)
 
 
-def found(
-    meter_id: str, verdict: str, rules: list[str], *, days: int = 0, muted: str | None = None
-) -> dict[str, object]:
+def found(meter_id: str, verdict: str, rules: list[str], *, days: int = 0) -> dict[str, object]:
+    """Return one finding about the coil."""
     return {"meter_id": meter_id, "kind": "fault", "fault": "coil", "verdict": verdict, "rules": rules,
             "as_of": AS_OF + timedelta(days=days), "inhibited_by": None}  # fmt: skip
 
