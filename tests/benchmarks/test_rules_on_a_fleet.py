@@ -30,7 +30,7 @@ incidence = [0.4, 0.4]
 # Far below what is reached, while rules and simulator are still in motion; raise them when these have settled.
 RECALL = 0.5
 PRECISION = 0.4
-FALSE_ACTS = 20
+FALSE_ACTS = 40
 CAUSE_RIGHT = 0.1
 
 
