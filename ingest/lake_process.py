@@ -28,8 +28,8 @@ _LONGEST_LINE = 65_536
 log = structlog.get_logger(__name__)
 
 
-def _frugal() -> dict[str, str]:
-    """Return variables of the environment that keep the writer small and leave processors to broker and receiver.
+def frugal() -> dict[str, str]:
+    """Return variables of the environment that keep a process small and leave processors to broker and receiver.
 
     Batches come and go: what the allocators of Polars (jemalloc), Arrow and C keep of the last one would be added to
     the next one. The writer has two threads of its own, each of which may use Polars.
@@ -53,6 +53,7 @@ class _Event(msgspec.Struct, frozen=True, kw_only=True):
     readings: int = 0
     seconds: float = 0.0
     conflicts: int = 0
+    hot: int = 0
     error: str = ""
 
 
@@ -65,10 +66,15 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
         What it is told.
     vitals : WriterVitals, optional
         Where to note what it reports.
+    on_hot : callable, optional
+        Called, by a thread of its own, when a batch with hard codes is complete.
     """
 
-    def __init__(self, settings: WriterSettings, vitals: WriterVitals | None = None) -> None:
+    def __init__(
+        self, settings: WriterSettings, vitals: WriterVitals | None = None, on_hot: Callable[[], None] = lambda: None
+    ) -> None:
         self._settings = settings
+        self._on_hot = on_hot
         self.vitals = vitals or WriterVitals()
         self._process: subprocess.Popen[bytes] | None = None
         self._listener: threading.Thread | None = None
@@ -85,7 +91,7 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
                 [sys.executable, "-m", "ingest.writer_process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=os.environ | _frugal(),
+                env=os.environ | frugal(),
             )
         except OSError as error:  # no memory or no process to be had just now
             self._failed(f"the lake writer cannot be started: {error}")
@@ -129,6 +135,9 @@ class WriterProcess(contextlib.AbstractContextManager["WriterProcess"]):
             vitals.commit_messages.observe(event.messages)
             vitals.commit_readings.observe(event.readings)
             self._restart_s = _RESTART_S  # it works: the next death is a new one
+            if event.hot:
+                vitals.hot += event.hot
+                self._on_hot()
         elif event.event == "ready":
             self._ready.set()
         elif event.event == "recovered":

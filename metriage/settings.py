@@ -16,6 +16,7 @@ from ingest.decoders import shapes
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, MetricsSettings, check_zone
 from lake.errors import SettingsError
 from lake.settings import CompactSettings, LakeSettings
+from lake.vocabulary import FAULTS
 from metriage.definitions import description, fields, is_table, item_type, summary, words
 from tickets.settings import TicketSettings, WebhookSettings, check_tickets, check_webhooks
 
@@ -45,6 +46,13 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     rules: RuleSettings = RuleSettings()
     tickets: TicketSettings = TicketSettings()
     webhook: tuple[WebhookSettings, ...] = ()
+
+    @property
+    def hard_severities(self) -> dict[str, int]:
+        """The mildest severity of a hard code, by fault: one that its rule of codes can act on."""
+        codes = {fault: getattr(self.rules, fault).codes for fault in FAULTS}
+        limits = {fault: max(own.act_at_once_severity, own.act_severity) for fault, own in codes.items() if own.enabled}
+        return {fault: limit for fault, limit in limits.items() if limit}
 
 
 def load_settings(file: Path) -> Settings:

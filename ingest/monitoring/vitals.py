@@ -96,6 +96,8 @@ class WriterVitals:
         When the last one was [s since 1970 UTC].
     conflicts : int
         Commits that another writer's commit forced to be tried again.
+    hot : int
+        Hard codes committed.
     commit_s, commit_messages, commit_readings : Histogram
         How long batches took [s], and how large they were.
     """
@@ -108,6 +110,7 @@ class WriterVitals:
     commits: int = 0
     last_commit_at: float | None = None
     conflicts: int = 0
+    hot: int = 0
     commit_s: Histogram = field(default_factory=lambda: Histogram((0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)))
     commit_messages: Histogram = field(default_factory=lambda: Histogram((10, 100, 1e3, 1e4, 2.5e4, 5e4, 1e5, 5e5)))
     commit_readings: Histogram = field(default_factory=lambda: Histogram((10, 100, 1e3, 1e4, 1e5, 2.5e5, 5e5, 1e6)))
