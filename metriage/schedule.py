@@ -125,16 +125,15 @@ class Schedule:
 
     def _of_day(self, day: date) -> Iterator[Due]:
         """Yield the diagnoses as of times from the beginning of a local day to before its end."""
-        begin = self._instant(day, time())
         every_h = self._settings.every_h
         if every_h:
-            for hour in range(0, 24, every_h):
-                # A clock that is turned leaves out an hour, or has it twice: then two of them are the same moment.
-                as_of = self._instant(day, time(hour))
-                yield Due(as_of, as_of + timedelta(minutes=self._settings.grace_min))
+            # An hour that the clock leaves out is the same moment as the next one.
+            grace = timedelta(minutes=self._settings.grace_min)
+            moments = dict.fromkeys(self._instant(day, time(hour)) for hour in range(0, 24, every_h))
+            yield from (Due(as_of, as_of + grace) for as_of in moments)
         elif self._settings.at:
             hour, minute = map(int, self._settings.at.split(":"))
-            yield Due(begin, self._instant(day, time(hour, minute)))
+            yield Due(self._instant(day, time()), self._instant(day, time(hour, minute)))
 
     def _instant(self, day: date, clock: time) -> datetime:
         """Return the first instant at which the local clock shows a time; one that is left out counts on before it."""

@@ -18,6 +18,7 @@ from lake.errors import SettingsError
 from lake.settings import CompactSettings, LakeSettings
 from lake.vocabulary import FAULTS
 from metriage.definitions import description, fields, is_table, item_type, summary, words
+from metriage.schedule import DiagnosisSettings
 from tickets.settings import TicketSettings, WebhookSettings, check_tickets, check_webhooks
 
 FILE = "metriage.toml"
@@ -42,6 +43,7 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lake: LakeSettings = LakeSettings()
     compact: CompactSettings = CompactSettings()
     metrics: MetricsSettings = MetricsSettings()
+    diagnosis: DiagnosisSettings = DiagnosisSettings()
     profile: ProfileSettings = ProfileSettings()
     rules: RuleSettings = RuleSettings()
     tickets: TicketSettings = TicketSettings()
@@ -105,6 +107,7 @@ def check_settings(settings: Settings) -> None:
         clients.add((broker.url, broker.client_id))
         _check_codec(broker, key, settings)
     settings.metrics.check("metrics")
+    settings.diagnosis.check("diagnosis")
     check_tickets(settings.tickets)
     check_webhooks(settings.webhook)
 

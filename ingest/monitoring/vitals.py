@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ingest.account import Tally
+from ingest.companion import Companion
 
 # What makes the daemon stop acknowledging: the words of metrics and of `status`.
 HoldReason = Literal["disk_full", "spool_full", "spool_error"]
@@ -77,17 +78,33 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class WriterVitals:
-    """The lake writer's process, as it reports itself; counted since the daemon started.
+class ProcessVitals:
+    """A process beside the daemon; counted since the daemon started.
 
     Parameters
     ----------
     alive : bool
-        Whether the process runs.
+        Whether it runs.
+    pid : int or None
+        Its number while it runs.
     restarts : int
         How often it died and was started again.
     failure : str or None
-        Why the lake was not written at the last attempt, None after one that succeeded.
+        Why it died, or failed at the last attempt; None after one that succeeded.
+    """
+
+    alive: bool = False
+    pid: int | None = None
+    restarts: int = 0
+    failure: str | None = None
+
+
+@dataclass(slots=True)
+class WriterVitals(ProcessVitals):
+    """The lake writer's process, as it reports itself.
+
+    Parameters
+    ----------
     failures : int
         Attempts that failed.
     commits : int
@@ -102,10 +119,6 @@ class WriterVitals:
         How long batches took [s], and how large they were.
     """
 
-    alive: bool = False
-    pid: int | None = None
-    restarts: int = 0
-    failure: str | None = None
     failures: int = 0
     commits: int = 0
     last_commit_at: float | None = None
@@ -178,6 +191,8 @@ class DaemonVitals:
         Seconds since the last message of each broker, by the monotonic clock.
     unacknowledged_s : dict of str to float
         Age of the oldest message that is not acknowledged [s], by broker.
+    companions : sequence of Companion
+        What runs beside.
     """
 
     brokers: tuple[BrokerVitals, ...] = ()
@@ -188,3 +203,4 @@ class DaemonVitals:
     beat: float = 0.0
     idle_s: dict[str, float] = field(default_factory=dict)
     unacknowledged_s: dict[str, float] = field(default_factory=dict)
+    companions: Sequence[Companion] = ()
