@@ -217,7 +217,7 @@ class WriterLoop:
                 outcomes=dict(outcomes),
                 seconds=seconds,
                 conflicts=int(getattr(self._writer, "conflicts", 0)),
-                hot=int(getattr(self._writer, "hot_stored", 0)),
+                hot=self._writer.hot_stored,
             )
         )
 
@@ -225,7 +225,7 @@ class WriterLoop:
         tell(msgspec.json.encode(event).decode())
 
     def _hot_due(self) -> bool:
-        since: float | None = getattr(self._writer, "hot_since", None)
+        since = self._writer.hot_since
         return since is not None and time.monotonic() - since >= self._ingest.hot_commit_s
 
     def _due(self, pending: int) -> bool:

@@ -24,6 +24,7 @@ import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
+import msgspec
 import polars as pl
 import structlog
 
@@ -31,13 +32,15 @@ from diagnostics.diagnosis import OPEN, diagnose
 from diagnostics.evidence import observation
 from diagnostics.features import WINDOW_DAYS
 from diagnostics.rules import RULES
+from diagnostics.settings import RuleSettings
 from lake.errors import LakeError, VersionConflictError
 from lake.failpoints import reach
 from lake.schemas import ERROR_CODES, FINDINGS
 from lake.tables import Lake
 from metriage.diagnosing import DiagnosisLine
 from metriage.live_findings import live_findings, told_codes, told_until
-from metriage.settings import Settings
+from metriage.site import Site
+from metriage.site_facts import SiteFacts
 
 CODE_RULES = frozenset(name for name in RULES if name.endswith(".codes"))
 
@@ -48,6 +51,7 @@ _MARK = pl.Schema({"meter_id": pl.String(), "family": pl.String(), "severity": p
 _FIRST_LOOK = timedelta(days=1)  # back, where there was no diagnosis yet
 _METERS_AT_ONCE = 500
 _CONFLICT_TRIES = 20
+_NEVER = 2**31
 _MICROSECOND = timedelta(microseconds=1)
 
 log = structlog.get_logger(__name__)
@@ -58,16 +62,19 @@ class HotPath:
 
     Parameters
     ----------
+    site : Site
+        Its settings, and what it knows beside its readings.
     lake : Lake
-        Its codes are read, its findings written.
-    settings : Settings
-        Zone, language, rules.
+        Its lake: codes are read, findings written.
     """
 
-    def __init__(self, lake: Lake, settings: Settings) -> None:
+    def __init__(self, site: Site, lake: Lake) -> None:
+        settings = site.settings
         self._lake = lake
         self._settings = settings
-        self._line = DiagnosisLine(lake, lake, settings, "live")
+        self._rules = _without_groups(settings.rules)
+        self._facts = SiteFacts(site.database, settings.site.timezone)
+        self._line = DiagnosisLine(lake, lake, settings, "live", facts=self._facts)
         self._hard = pl.any_horizontal(
             pl.lit(value=False),
             *(
@@ -160,9 +167,10 @@ class HotPath:
             as_of=as_of,
             diagnosis_id=_diagnosis_id(as_of),
             mode="hot",
-            settings=self._settings.rules,
+            settings=self._rules,
             language=self._settings.site.language,
             previous=live.filter(pl.col("meter_id").is_in(meters.implode())),
+            facts=self._facts.as_of(as_of),
             rules=CODE_RULES,
         )
         told = codes.select("meter_id", fault="family").unique()
@@ -212,6 +220,14 @@ class HotPath:
             pl.format("[{}]", note).alias("evidence"),
             pl.lit(None, dtype=pl.String).alias("inhibited_by"),
         )
+
+
+def _without_groups(rules: RuleSettings) -> RuleSettings:
+    """Return settings under which no lot, module or installer is a cause: a few meters tell nothing of a group."""
+    replace = msgspec.structs.replace
+    groups = {name: getattr(rules.causes, name) for name in ("lot", "module", "installer")}
+    silent = {name: replace(own, least_cases=_NEVER) for name, own in groups.items()}
+    return replace(rules, causes=replace(rules.causes, **silent))
 
 
 def _diagnosis_id(as_of: datetime) -> str:

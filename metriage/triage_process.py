@@ -158,12 +158,13 @@ class Triage:
         self._site = site
         self._lake = site.lake
         self._runs = DiagnosisRuns(site, self._lake)
-        self._hot = HotPath(self._lake, site.settings)
+        self._hot = HotPath(site, self._lake)
         self._deliverer = Deliverer(site)
         self._duties = {name: Duty(name) for name in ("hot path", "diagnosis", "tickets")}
         self._taken = -1  # version of the findings that the tickets know
         self._newest = datetime.min.replace(tzinfo=UTC)
         self._report = TriageReport()
+        self._said: TriageReport | None = None
         self._said_at = 0.0
         self.look_s = _LOOK_AT_STORE_S if self._lake.storage.options else _LOOK_S
 
@@ -222,8 +223,9 @@ class Triage:
             dead=deliverer.last.dead,
             failures=failures | deliverer.failures(),
         )
-        if report != self._report or time.monotonic() - self._said_at >= _SAY_S:
-            self._report, self._said_at = report, time.monotonic()
+        self._report = report
+        if report != self._said or time.monotonic() - self._said_at >= _SAY_S:
+            self._said, self._said_at = report, time.monotonic()
             tell(msgspec.json.encode(report).decode())
 
     def end(self) -> None:

@@ -9,8 +9,11 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
+from lake import registry
 from lake.errors import LakeError
+from lake.meter import Meter
 from lake.schemas import ERROR_CODES, FINDINGS, READINGS
+from lake.site_database import opened
 from lake.tables import Lake
 from metriage.diagnosing import backtest_site, diagnose_site
 from metriage.hot_findings import HotPath
@@ -58,7 +61,7 @@ def reported(
 
 
 def hot_of(site: Site) -> HotPath:
-    return HotPath(site.lake, site.settings)
+    return HotPath(site, site.lake)
 
 
 def said(rows: pl.DataFrame) -> list[tuple[object, ...]]:
@@ -235,6 +238,37 @@ def test_failed_look_is_taken_up_by_the_next(site: Site, monkeypatch: pytest.Mon
 
 def _refuse(*_: object, **__: object) -> int:
     raise LakeError("disk full")
+
+
+def registered(site: Site, *meters: Meter) -> None:
+    with opened(site.database) as connection:
+        registry.prepare(connection)
+        registry.store(connection, meters)
+
+
+def test_lot_region_and_zone_are_those_of_the_registry(site: Site) -> None:
+    """As in the diagnosis; the day of a code is the meter's own."""
+    registered(site, Meter(meter_id="a", timezone="Asia/Shanghai", production_batch="2021-07", region="north"))
+    reported(site, "a", hour(4, 15), EMPTY)
+    reported(site, "a", hour(4, 17), EMPTY)
+
+    found = hot_of(site).look(hour(4, 18))
+
+    assert [("2021-07", "north")] == found.select("production_batch", "region").rows()
+    assert '"days":2' in found["evidence"][0]
+
+
+def test_few_meters_make_no_bad_lot(site: Site) -> None:
+    """All that is judged belongs to it, and what others of the fleet have nobody looked at."""
+    fleet = [f"{lot}{number}" for lot in "xy" for number in range(8)]
+    registered(site, *(Meter(meter_id=meter, production_batch=meter[0], installer=meter[0]) for meter in fleet))
+    for meter in fleet:
+        reported(site, meter, hour(4, 5), EMPTY if meter[0] == "x" else ("battery", 2, "LOW_BATTERY"))
+
+    found = hot_of(site).look(hour(4, 6))
+
+    assert {("x", "act"), ("y", "watch")} == set(found.select("production_batch", "verdict").iter_rows())
+    assert {"unknown"} == set(found["cause"])
 
 
 def test_two_watchers_find_it_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
