@@ -197,9 +197,11 @@ def _diagnosis_parts(state: dict[str, Any]) -> Iterator[str]:
         yield f"as of {moment(failure['as_of'])} it FAILED at {when}: {why}"
     if running is not None:
         yield f"as of {moment(running['as_of'])} it runs since {moment(running['started_at'])}"
+    if last is failure is running is None:
+        return  # nothing was ever scheduled here
     if state["missed"] > 1:
         yield f"{state['missed']:,} are to be made up for"
-    if following is not None and (last is not None or failure is not None):  # else nothing runs on a schedule here
+    if following is not None:
         yield f"next as of {moment(following['as_of'])} at {moment(following['begins_at'])}"
 
 

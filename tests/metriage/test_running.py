@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,10 @@ import polars as pl
 import psutil
 import pytest
 
+from ingest.health import not_alive, not_ready
+from ingest.monitoring.metrics import DaemonCollector
+from ingest.monitoring.vitals import DaemonVitals
+from ingest.monitoring.vitals_file import VitalsFile, read_report
 from lake.schemas import FINDINGS, READINGS
 from lake.tables import Lake
 from metriage.running import TriageProcess
@@ -20,6 +25,7 @@ from metriage.site import Site
 from metriage.triage_report import RunsReport, TriageReport
 from tests.ingest.test_operation import Page
 from tests.processes import Daemon, Mosquitto, Publisher, run_metriage, status_of, wait_until
+from tests.recordings import ROOT
 from tickets.inbox import Inbox
 from tickets.signature import Secret
 
@@ -226,6 +232,39 @@ def test_counts_go_on_over_a_restart(quiet: TriageProcess) -> None:
                               ("hot_findings_total", "deliveries_total", "undelivered_events"))  # fmt: skip
     assert (2, 1) == (values["metriage_diagnoses_total"], values["metriage_diagnosis_failures_total"])
     assert (5, 1) == (quiet.report()["triage"]["hot_findings"], quiet.report()["triage"]["restarts"])
+
+
+def test_every_metric_is_documented_and_follows_the_conventions(quiet: TriageProcess) -> None:
+    """Beside those of the daemon, with a page for operators that names each."""
+    page = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+    now = datetime.now(UTC)
+    runs = RunsReport(told_until=now, next_at=now, last_finished_at=now, last_seconds=1.0)
+    quiet.hear(told(hot_at=now, diagnosis=runs))
+    vitals = DaemonVitals(companions=[quiet])
+    own = {metric.name: metric for metric in quiet.metrics()}
+    names = {f"{name}_total" if metric.type == "counter" else name for name, metric in own.items()}
+
+    assert set() == {name for name in names if f"`{name}`" not in page}
+    assert 19 == len(own)
+    assert all(name.startswith("metriage_") and metric.documentation.endswith(".") for name, metric in own.items())
+    assert set(own) <= {metric.name for metric in DaemonCollector(vitals).collect()}
+
+
+def test_companions_are_part_of_health_and_report(quiet: TriageProcess, tmp_path: Path) -> None:
+    """Of the pages and of what `status` reads."""
+    vitals = DaemonVitals(companions=[quiet], beat=time.monotonic())
+    vitals.writer.alive = True
+    quiet.hear(told(hot_findings=1, failures={"tickets": "disk full"}))
+    with VitalsFile(tmp_path) as file:
+        file.write(vitals)
+        report = read_report(tmp_path)
+    well, hindered = not_alive(vitals), not_ready(vitals, 600)
+    quiet.vitals.alive, quiet.vitals.failure = False, "no memory"
+
+    assert ([], ["tickets: disk full"]) == (well, hindered)
+    assert ["the triage process does not run: no memory"] == not_alive(vitals)
+    assert report is not None
+    assert (1, True) == (report.beside["triage"]["hot_findings"], report.beside["triage"]["alive"])
 
 
 def test_what_fails_is_said(quiet: TriageProcess, monkeypatch: pytest.MonkeyPatch) -> None:
