@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import structlog
 
 from ingest.companion import Companion
@@ -279,7 +280,9 @@ def feed_files(sources: Sequence[FileSource], settings: WriterSettings, progress
     LakeError
         The lake takes nothing; what was read so far waits in the spool.
     """
-    with Spool(Path(settings.site) / "spool") as spool, WriterProcess(settings) as writer:
+    # Nobody waits for a code that stands in a file: batches are as large as may be.
+    patient = msgspec.structs.replace(settings, hot={})
+    with Spool(Path(settings.site) / "spool") as spool, WriterProcess(patient) as writer:
         upkeep = Upkeep(spool, settings)
         patience = Patience()
         before = last = spool.last_position()

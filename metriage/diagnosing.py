@@ -241,10 +241,7 @@ class DiagnosisLine:
         readings = pl.concat([arrived.select("meter_id", "ts").collect(), touched.select("meter_id", "ts")])
         registry = self._known(as_of).meters
         days = touched_days(readings, registry, self._zone)
-        fresh = self._profile(days, as_of, registry)
-        first: date = days["day"].min()  # type: ignore[assignment]
-        known = self._work.read(DAILY, start=first - timedelta(days=WINDOW_DAYS), meters=meters)
-        return pl.concat([known, fresh])
+        return pl.concat(self._profile(days, as_of, registry))
 
     def _profile_changes(self, before: datetime | None, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
         """Return the daily rows that what was received since the last step makes or changes."""
@@ -256,7 +253,7 @@ class DiagnosisLine:
         if arrived.is_empty():
             return DAILY.empty()
         days = touched_days(arrived, registry, self._zone)
-        parts = [self._profile(part, as_of, registry, moved) for part in _slices(days, arrived.height)]
+        parts = [self._profile(part, as_of, registry, moved)[1] for part in _slices(days, arrived.height)]
         return pl.concat([*parts, self._without_readings(moved, days, as_of)])
 
     def _zones(self, registry: pl.DataFrame) -> int:
@@ -305,7 +302,10 @@ class DiagnosisLine:
                 parts.append(rows.filter(pl.col("received_at") <= before).select(columns))
         return pl.concat(parts).collect()
 
-    def _profile(self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame, moved: list[str]) -> pl.DataFrame:
+    def _profile(
+        self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame, moved: Sequence[str] = ()
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the daily rows that stand of these meters, and those that their changed `days` make of them."""
         bounds = day_bounds(days, registry, self._zone)
         start, end = bounds["starts_at"].min(), bounds["ends_at"].max()
         meters = days["meter_id"].unique().to_list()
@@ -320,7 +320,7 @@ class DiagnosisLine:
             settings=self._settings.profile,
         )
         known = self._known_days(days, meters).filter(~pl.col("meter_id").is_in(moved))
-        return chain(known, fresh, as_of=as_of, settings=self._settings.profile)
+        return known, chain(known, fresh, as_of=as_of, settings=self._settings.profile)
 
     def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame, registry: pl.DataFrame) -> pl.DataFrame:
         if rows.is_empty():
