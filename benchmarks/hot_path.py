@@ -12,7 +12,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -51,7 +51,7 @@ class Size:
 
     codes: int = 20
     rate: float = 1000.0
-    meters: int = 3000
+    meters: int = 6000
     days: int = 60
 
 
@@ -188,8 +188,9 @@ def _memory(daemon: Daemon) -> str:
     root = psutil.Process(daemon.process.pid)
     sizes = {"receiver": root.memory_full_info().pss}
     for child in root.children(recursive=True):
-        said = " ".join(child.cmdline())
-        sizes |= {label: child.memory_full_info().pss for part, label in names.items() if part in said}
+        with suppress(psutil.Error):  # it has just ended
+            said = " ".join(child.cmdline())
+            sizes |= {label: child.memory_full_info().pss for part, label in names.items() if part in said}
     return "memory (PSS): " + ", ".join(f"{label} {size / 1e6:.0f} MB" for label, size in sizes.items())
 
 
@@ -228,7 +229,7 @@ def _beside_a_diagnosis(site: Path, broker: Mosquitto, inbox: Inbox, size: Size)
             took = send_codes(daemon, broker, inbox, "d", size.codes)
             memory = _memory(daemon)
             wait_until(lambda: page.value("metriage_diagnoses_total") == 1, "the diagnosis", _LONGEST_S)
-            end = time.monotonic()
+            end = page.value("metriage_diagnosis_last_timestamp_seconds") - time.time() + time.monotonic()
         yield _row(f"the same beside a diagnosis of {size.meters:,} meters and {size.days} days", took)
         yield _waits(
             f"meanwhile ({page.value('metriage_diagnosis_seconds'):.0f} s)",

@@ -6,16 +6,20 @@ import os
 import shutil
 import signal
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
 from ingest.spool import Spool
-from lake.schemas import DAILY, FINDINGS
+from lake import registry
+from lake.meter import Meter
+from lake.schemas import DAILY, FINDINGS, FORECASTS, TableSchema
 from lake.site_database import opened
+from lake.tables import Lake
 from metriage import diagnosis_journal as journal
 from metriage import diagnosis_runs
 from metriage.diagnosing import diagnose_site
@@ -115,6 +119,34 @@ def test_killed_in_the_middle_nothing_is_lost_or_doubled(
     days = [lake.read(DAILY).drop("as_of").unique(["meter_id", "day"], keep="last").sort("meter_id", "day")
             for lake in (whole.lake, site.lake)]  # fmt: skip
     assert_frame_equal(days[0], days[1])
+
+
+def test_killed_between_forecasts_and_findings_doubles_neither(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two tables, two commits: the findings come last."""
+    fleet(site)
+    with opened(site.database) as connection:
+        registry.prepare(connection)
+        cell = {"battery_type": "ER26500", "battery_capacity_mah": 8500.0, "installed_on": date(2020, 1, 1)}
+        registry.store(connection, [Meter(meter_id="healthy", **cell)])  # type: ignore[arg-type]
+    append = Lake.append
+
+    def dies(self: Lake, table: TableSchema, *arguments: Any, **more: Any) -> int:
+        if table == FINDINGS:
+            raise KeyboardInterrupt
+        return append(self, table, *arguments, **more)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Lake, "append", dies)
+        with pytest.raises(KeyboardInterrupt):
+            diagnose_site(site, night(8, 0))
+    before = told_until(site.lake)
+    diagnose_site(site, night(8, 0))
+    forecasts = site.lake.read(FORECASTS)
+
+    assert before is None
+    assert night(8, 0) == told_until(site.lake)
+    assert forecasts.height == forecasts.unique(["kind", "meter_id", "as_of"]).height > 0
+    assert live(site).height > 0
 
 
 def test_daemon_killed_beside_it_its_successor_begins_anew(site: Site) -> None:
