@@ -73,7 +73,7 @@ def test_rules_that_are_not_asked_stand() -> None:
 
 def test_conditions_that_are_not_asked_still_explain() -> None:
     """They mute what they muted in the whole diagnosis."""
-    valve = BEFORE | {"fault": "actuator", "rules": ["actuator.disobeyed"]}
+    valve = BEFORE | {"fault": "actuator", "rules": ["actuator.unopened"]}
     rows = diagnose(
         three_days(), as_of=AS_OF, diagnosis_id="d2", mode="hot", previous=before(valve, CONDITION), rules=[]
     )
