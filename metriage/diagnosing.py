@@ -9,9 +9,9 @@ import hashlib
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
@@ -25,8 +25,10 @@ from diagnostics.facts import RECEPTION, Facts
 from diagnostics.features import WINDOW_DAYS
 from diagnostics.local_day import day_bounds, touched_days, with_local_day
 from lake.errors import UsageError
+from lake.failpoints import reach
 from lake.schemas import DAILY, ERROR_CODES, FINDINGS, FORECASTS, GAPS, READINGS
 from lake.tables import Lake, Position
+from metriage.live_findings import microseconds, moment, told_positions, told_until
 from metriage.settings import Settings
 from metriage.site import Site
 from metriage.site_facts import SiteFacts
@@ -36,14 +38,13 @@ Mode = Literal["live", "backtest"]
 # Positions stored with the daily rows: how far the profile has come, in time of receipt and in commits of readings.
 _SEEN_UNTIL = "diagnosis/as_of"
 _SEEN_ZONES = "diagnosis/zones"  # a digest of the zones that the days of the stored rows are of
-_SEEN_VERSIONS = ((READINGS, "diagnosis/readings"), (ERROR_CODES, "diagnosis/error_codes"))
+_SEEN_CODES = "diagnosis/error_codes"
+_SEEN_VERSIONS = ((READINGS, "diagnosis/readings"), (ERROR_CODES, _SEEN_CODES))
 
 _SLICE_READINGS = 3_000_000  # readings profiled at once; bounds the memory of a back-fill
 _SHORTEST_GAP = timedelta(minutes=1)  # of our own reception
 _MOST_GAPS = 50  # looked at of a source
 _HEARD_BEFORE = timedelta(days=31)
-_MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +118,7 @@ class DiagnosisLine:
     def seen_until(self) -> datetime | None:
         """As-of time of the last step, None before the first."""
         position = self._work.position(DAILY, _SEEN_UNTIL)
-        return _EPOCH + position * _MICROSECOND if position else None
+        return moment(position) if position else None
 
     def can_step(self, as_of: datetime) -> bool:
         """Tell whether the daily rows can be brought up to `as_of`.
@@ -137,10 +138,13 @@ class DiagnosisLine:
         as_of : datetime
             One that :meth:`can_step` allows (UTC).
         """
-        before = self.seen_until
+        # Of a diagnosis that was killed between its daily rows and its findings there are no findings to go on from.
+        told = told_until(self._work) or self.seen_until
         days = self.profile(as_of)
-        diagnosis = self.conclude(as_of, None if before == as_of else before, days=days)
-        _write(self._work, diagnosis)
+        reach("diagnosis.profiled")
+        diagnosis = self.conclude(as_of, told if told is not None and told < as_of else None, days=days)
+        _write(self._work, diagnosis, told_positions(as_of, self._work.position(DAILY, _SEEN_CODES)))
+        reach("diagnosis.told")
         return diagnosis
 
     def profile(self, as_of: datetime) -> int:
@@ -154,7 +158,7 @@ class DiagnosisLine:
         versions = [Position(application, max(0, self._source.version(table))) for table, application in _SEEN_VERSIONS]
         registry = self._known(as_of).meters
         rows = self._profile_changes(self.seen_until, as_of, registry)
-        seen = [Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_ZONES, self._zones(registry)), *versions]
+        seen = [Position(_SEEN_UNTIL, microseconds(as_of)), Position(_SEEN_ZONES, self._zones(registry)), *versions]
         self._work.append(DAILY, rows, positions=seen)
         return rows.height
 
@@ -218,6 +222,27 @@ class DiagnosisLine:
     def _known(self, as_of: datetime) -> Facts:
         return Facts() if self._facts is None else self._facts.as_of(as_of)
 
+    def glimpse(self, as_of: datetime, touched: pl.DataFrame) -> pl.DataFrame:
+        """Return the daily rows of some meters' windows as a step to `as_of` would leave them; nothing is written.
+
+        Parameters
+        ----------
+        as_of : datetime
+            Not before the last step (UTC).
+        touched : polars.DataFrame
+            ``meter_id, ts`` of readings whose days are looked at, beside those of what was received since.
+        """
+        meters = touched["meter_id"].unique().to_list()
+        earliest: datetime = touched["ts"].min()  # type: ignore[assignment]
+        start = earliest - timedelta(days=WINDOW_DAYS)
+        arrived = self._source.scan(
+            READINGS, start=start, meters=meters, received_after=self.seen_until, received_by=as_of
+        )
+        readings = pl.concat([arrived.select("meter_id", "ts").collect(), touched.select("meter_id", "ts")])
+        registry = self._known(as_of).meters
+        days = touched_days(readings, registry, self._zone)
+        return pl.concat(self._profile(days, as_of, registry))
+
     def _profile_changes(self, before: datetime | None, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
         """Return the daily rows that what was received since the last step makes or changes."""
         arrived = self._arrived(before, as_of)
@@ -228,7 +253,7 @@ class DiagnosisLine:
         if arrived.is_empty():
             return DAILY.empty()
         days = touched_days(arrived, registry, self._zone)
-        parts = [self._profile(part, as_of, registry, moved) for part in _slices(days, arrived.height)]
+        parts = [self._profile(part, as_of, registry, moved)[1] for part in _slices(days, arrived.height)]
         return pl.concat([*parts, self._without_readings(moved, days, as_of)])
 
     def _zones(self, registry: pl.DataFrame) -> int:
@@ -277,7 +302,10 @@ class DiagnosisLine:
                 parts.append(rows.filter(pl.col("received_at") <= before).select(columns))
         return pl.concat(parts).collect()
 
-    def _profile(self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame, moved: list[str]) -> pl.DataFrame:
+    def _profile(
+        self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame, moved: Sequence[str] = ()
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the daily rows that stand of these meters, and those that their changed `days` make of them."""
         bounds = day_bounds(days, registry, self._zone)
         start, end = bounds["starts_at"].min(), bounds["ends_at"].max()
         meters = days["meter_id"].unique().to_list()
@@ -292,7 +320,7 @@ class DiagnosisLine:
             settings=self._settings.profile,
         )
         known = self._known_days(days, meters).filter(~pl.col("meter_id").is_in(moved))
-        return chain(known, fresh, as_of=as_of, settings=self._settings.profile)
+        return known, chain(known, fresh, as_of=as_of, settings=self._settings.profile)
 
     def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame, registry: pl.DataFrame) -> pl.DataFrame:
         if rows.is_empty():
@@ -419,10 +447,15 @@ def backtest_site(
     return findings
 
 
-def _write(lake: Lake, diagnosis: Diagnosis) -> None:
-    for table, rows in ((FINDINGS, diagnosis.findings), (FORECASTS, diagnosis.forecasts)):
-        if rows.height:
-            lake.append(table, rows)
+def _write(lake: Lake, diagnosis: Diagnosis, positions: Sequence[Position] = ()) -> None:
+    """Write what a diagnosis comes to; its findings last, since they tell how far production has come."""
+    told, forecast = (told_until(lake, table) for table in (FINDINGS, FORECASTS))
+    # Forecasts of this time without findings are those of a diagnosis that was killed in between.
+    killed = bool(positions) and forecast == diagnosis.as_of != told
+    if diagnosis.forecasts.height and not killed:
+        lake.append(FORECASTS, diagnosis.forecasts, positions=positions)
+    if diagnosis.findings.height or positions:
+        lake.append(FINDINGS, diagnosis.findings, positions=positions)
 
 
 def _times(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:
@@ -448,7 +481,3 @@ def _slices(days: pl.DataFrame, readings: int) -> Iterator[pl.DataFrame]:
     size = -(-meters.len() // pieces)
     for start in range(0, meters.len(), size):
         yield days.filter(pl.col("meter_id").is_in(meters.slice(start, size).to_list()))
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND
