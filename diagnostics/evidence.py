@@ -79,6 +79,7 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "code": ("code of the meter", "表计代码"),
     "muted": ("muted by a condition that explains it", "被可解释的工况抑制"),
     "no_symptom_since": ("no symptom since", "症状消失时间"),
+    "unconfirmed": ("codes that the diagnosis of all rules did not share", "后续诊断未确认的代码"),
     "silent_neighbours": ("silent meters of the place", "片区失联表计数"),
     "standing_neighbours": ("share of the place's homes without flow", "片区无用水住户占比"),
     "announced_works": ("announced works or outage", "已公告的施工或停水"),
