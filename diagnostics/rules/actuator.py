@@ -24,6 +24,7 @@ from diagnostics.settings import (
 
 SEDIMENT_CONFIDENCE = 0.5
 SEAT_CONFIDENCE = 0.4
+_RATIOS = ("travel_ratio", "current_ratio")
 LEAST_COMMON = 6  # meters of a region whose movements tell what cold does to all of them
 
 
@@ -228,7 +229,7 @@ def _with_shut(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     inhibited_by=("empty_pipe", "battery"),
     en=Text(
         "No water though the valve says open",
-        "A home that uses water every day has none since the valve was told to open, or since it moved; peers have.",
+        "A home that uses water every day has none since the valve was opened or moved; its peers have.",
         "Ask the customer whether there is water; run the valve both ways; exchange the actuator.",
     ),
     zh=Text(
@@ -238,7 +239,10 @@ def _with_shut(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     ),
 )
 def no_flow(seen: View, settings: NoFlowSettings) -> pl.DataFrame:
-    """Fire where flow ended with a movement of the valve; an empty home is excluded by a command or a report alone."""
+    """Fire where flow ended with a movement of the valve.
+
+    Homes are empty after a valve was opened, too: only a report of the customer or an odd stroke means act.
+    """
     told = "actuator.no_flow"
     prior = pl.col("valve_state").shift(1).forward_fill().over("meter_id")
     through = (prior == "open") & (pl.col("valve_state") == "open")
@@ -255,6 +259,7 @@ def no_flow(seen: View, settings: NoFlowSettings) -> pl.DataFrame:
         pl.col("day_m3").filter(through & ~run).median().alias("usual_m3"),
         pl.col("standing_command", "standing_command_ts", "command_obeyed").last(),
         moved_ts.max().alias("moved_ts"),
+        *(pl.col(name).drop_nulls().last() for name in _RATIOS),
         (prior.filter(run).first() == "closed").alias("opened"),
         pl.col("peer_zero_share").filter(run).median().alias("peers"),
         pl.col("case_min_c").filter(run).min().alias("coldest_c"),
@@ -280,10 +285,12 @@ def no_flow(seen: View, settings: NoFlowSettings) -> pl.DataFrame:
     moved = ((pl.col("moved_ts") - pl.col("last_flow_ts")).abs() <= near).fill_null(value=False)
     others = (pl.col("peers").fill_null(0) < settings.peers) & (pl.col("flowing").fill_null(0) == 0)
     warm = (pl.col("coldest_c").fill_null(20.0) > settings.frost_c) & others
-    complained = pl.col("reported_at").is_not_null()
+    ratios = [pl.col(name).is_between(1 / settings.odd_ratio, settings.odd_ratio) for name in _RATIOS]
+    odd = ~pl.all_horizontal(ratio.fill_null(value=True) for ratio in ratios)
+    sure = pl.col("reported_at").is_not_null() | odd
     return fired(
         hits,
-        act=warm & (commanded | (complained & moved)) & (pl.col("days") >= settings.act_days),
+        act=warm & (commanded | moved) & sure & (pl.col("days") >= settings.act_days),
         watch=warm & (commanded | moved),
         onset=pl.coalesce("last_flow_ts", "since_ts"),
         evidence=together(
