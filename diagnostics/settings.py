@@ -401,10 +401,10 @@ class BatteryLifeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     ratio: Annotated[
         float,
         Meta(description="So many times the uplinks of peers, or of the meter's own past, mean watch, too [1]", gt=1),
-    ] = 4.0
+    ] = 5.0
     least_uplinks: Annotated[
         float, Meta(description="Fewer uplinks a day, weighted by coverage, are no drain [1/day]", ge=0)
-    ] = 4.0
+    ] = 5.0
     remaining_d: Annotated[
         float, Meta(description="Remaining life, at the far end of its interval, that means watch [days]", ge=0)
     ] = 180.0
@@ -446,6 +446,13 @@ class DisobeyedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         float, Meta(description="Time since the state first contradicted the command that means act [h]", gt=0)
     ] = 12.0
     act_readings: Annotated[Count, Meta(description="Readings that contradict it, at least, for act")] = 2
+    unsure_hours: Annotated[
+        float,
+        Meta(
+            description="The same time where a message was lost when the command came: it may have been a refusal [h]",
+            gt=0,
+        ),
+    ] = 168.0
 
 
 class UnopenedSettings(DisobeyedSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -542,7 +549,13 @@ class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 60
     movements: Annotated[Count, Meta(description="Newest days with a movement that are compared [days]")] = 3
     watch_ratio: Annotated[float, Meta(description="Ratio to the baseline that means watch [1]", gt=1)] = 1.3
-    act_ratio: Annotated[float, Meta(description="Ratio to the baseline that means act [1]", gt=1)] = 1.6
+    act_ratio: Annotated[
+        float, Meta(description="Ratio to the baseline that means act, where peers do not tell the scatter [1]", gt=1)
+    ] = 1.6
+    sigmas: Annotated[
+        float, Meta(description="Where they do, so many standard deviations of the model's ratios mean act [1]", gt=0)
+    ] = 5.0
+    sure_ratio: Annotated[float, Meta(description="But no ratio below this [1]", gt=1)] = 1.35
     least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 1.5
     least_current_ma: Annotated[
         float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)

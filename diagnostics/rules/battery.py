@@ -219,8 +219,8 @@ def sag(seen: View, settings: SagSettings) -> pl.DataFrame:
     severity=2,
     en=Text(
         "The device restarts again and again",
-        "The message counter began again on several days, and the voltage has fallen too, or is not sent, or all of them"
-        " were cold.",
+        "The message counter began again on several days, and the voltage has fallen too, or is not sent, or all these"
+        " days were cold.",
         "Measure the battery under load; look for moisture; exchange the battery.",
     ),
     zh=Text(
