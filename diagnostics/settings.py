@@ -401,10 +401,10 @@ class BatteryLifeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     ratio: Annotated[
         float,
         Meta(description="So many times the uplinks of peers, or of the meter's own past, mean watch, too [1]", gt=1),
-    ] = 5.0
+    ] = 4.0
     least_uplinks: Annotated[
         float, Meta(description="Fewer uplinks a day, weighted by coverage, are no drain [1/day]", ge=0)
-    ] = 5.0
+    ] = 4.0
     remaining_d: Annotated[
         float, Meta(description="Remaining life, at the far end of its interval, that means watch [days]", ge=0)
     ] = 180.0
