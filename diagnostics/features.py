@@ -103,11 +103,11 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
     """Return `days` with figures that combine a row with its state or its neighbours.
 
     ``day_m3`` consumption with what came since the row before [m³]; ``battery_fall_v`` expected minus median resting
-    voltage [V]; ``sag_excess_v`` sag under load beyond its expectation [V]; ``sag_excess`` the same as a
-    share of it [1]; ``coil_share``, ``travel_ratio``, ``current_ratio`` value over baseline [1]; ``draw_change`` logarithm of what one draw counts over its baseline,
-    ``draws_change`` that of their number, both null where the day's intervals cannot tell
-    (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls of
-    the register that came back; ``jump_m3`` the largest of them [m³].
+    voltage [V]; ``sag_excess_v`` sag under load beyond its expectation [V]; ``sag_excess`` the same as a share of it
+    [1]; ``coil_share``, ``travel_ratio``, ``current_ratio`` value over baseline [1]; ``draw_change`` logarithm of what
+    one draw counts over its baseline, ``draws_change`` that of their number, both null where the day's intervals cannot
+    tell (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls
+    of the register that came back; ``jump_m3`` the largest of them [m³].
     """
     sag = pl.coalesce(pl.col("battery_median_v"), pl.lit(NOMINAL_V)) - pl.col("battery_load_median_v")
     share = pl.col("active_intervals") / pl.col("flow_intervals")

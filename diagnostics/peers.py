@@ -27,7 +27,13 @@ COMPARED = (
     "meter_id", "day", "age_days", "region", "site", "model", "installation", "day_m3", "battery_fall_v",
     "battery_temperature_c", "sag_excess", "draw_change",
 )  # fmt: skip
-ADDED = ("usual_m3", "used_share", "peer_zero_share", "peer_use_ratio", "peer_draw_change", "peer_fall_v",
+ADDED = (
+    "usual_m3",
+    "used_share",
+    "peer_zero_share",
+    "peer_use_ratio",
+    "peer_draw_change",
+    "peer_fall_v",
     "peer_sag_excess",
 )
 
