@@ -177,7 +177,7 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     sigmas: Annotated[
         float, Meta(description="Least distance from the baseline, in standard errors of the difference [1]", gt=0)
     ] = 5.0
-    act_sigmas: Annotated[float, Meta(description="The same for act [1]", gt=0)] = 10.0
+    act_sigmas: Annotated[float, Meta(description="The same for act [1]", gt=0)] = 12.0
     act_draws: Annotated[
         float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
     ] = 1.35
