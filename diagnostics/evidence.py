@@ -40,7 +40,10 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "load_sag": ("sag under load beyond its baseline", "带载压降超过基线"),
     "voltage": ("resting voltage, daily median", "静态电压日中值"),
     "temperature": ("temperature of these measurements", "测量时温度"),
-    "slow_fall": ("mean fall of the resting voltage, temperature taken off", "扣除温度后静态电压平均下降"),
+    "slow_fall": (
+        "median fall of the resting voltage over days, temperature taken off",
+        "扣除温度后静态电压多日中位下降",
+    ),
     "usual_scatter": ("usual scatter of the meter's daily voltage", "该表日电压的正常波动"),
     "counter_resets": ("resets of the message counter", "消息计数复位次数"),
     "reset_days": ("days with a reset of the message counter", "消息计数复位天数"),

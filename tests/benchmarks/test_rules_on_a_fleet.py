@@ -12,7 +12,7 @@ import polars as pl
 import pytest
 
 from benchmarks.fleets import simulated
-from benchmarks.judge_rules import judged
+from benchmarks.judge_rules import Haste, judged
 from models.judging import ALL, Scores
 
 pytestmark = pytest.mark.slow
@@ -41,7 +41,7 @@ def scores(tmp_path_factory: pytest.TempPathFactory) -> Scores:
     scenario = folder / "suffering.toml"
     scenario.write_text(SCENARIO, encoding="utf-8")
     fleet = simulated(f"metriage:{scenario}", METERS, DAYS, SEED, folder / "fleets")
-    return judged(fleet, None, folder / "work", every=EVERY).scores
+    return judged(fleet, None, folder / "work", haste=Haste(every=EVERY)).scores
 
 
 def of_all(scores: Scores) -> dict[str, Any]:
