@@ -66,14 +66,16 @@ class HotPath:
         Its settings, and what it knows beside its readings.
     lake : Lake
         Its lake: codes are read, findings written.
+    facts : SiteFacts, optional
+        Its facts, where others of the process read them too; a registry is held in memory once.
     """
 
-    def __init__(self, site: Site, lake: Lake) -> None:
+    def __init__(self, site: Site, lake: Lake, facts: SiteFacts | None = None) -> None:
         settings = site.settings
         self._lake = lake
         self._settings = settings
         self._rules = _without_groups(settings.rules)
-        self._facts = SiteFacts(site.database, settings.site.timezone)
+        self._facts = facts or SiteFacts(site.database, settings.site.timezone)
         self._line = DiagnosisLine(lake, lake, settings, "live", facts=self._facts)
         self._hard = pl.any_horizontal(
             pl.lit(value=False),

@@ -35,6 +35,7 @@ from lake.site_database import opened
 from metriage.diagnosis_runs import DiagnosisRuns
 from metriage.hot_findings import HotPath
 from metriage.site import Site, open_site
+from metriage.site_facts import SiteFacts
 from metriage.ticketing import take_findings
 from metriage.triage_report import TriageReport
 from tickets.delivery import DeliveryReport, deliver_due
@@ -158,7 +159,8 @@ class Triage:
         self._site = site
         self._lake = site.lake
         self._runs = DiagnosisRuns(site, self._lake)
-        self._hot = HotPath(site, self._lake)
+        self._facts = SiteFacts(site.database, site.settings.site.timezone)
+        self._hot = HotPath(site, self._lake, self._facts)
         self._deliverer = Deliverer(site)
         self._duties = {name: Duty(name) for name in ("hot path", "diagnosis", "tickets")}
         self._taken = -1  # version of the findings that the tickets know
@@ -202,7 +204,7 @@ class Triage:
         if version <= self._taken:
             return
         with opened(self._site.database) as connection:
-            report = take_findings(self._site, self._lake, connection, max(now, self._newest))
+            report = take_findings(self._site, self._lake, connection, max(now, self._newest), self._facts)
         self._taken = version
         if report.events:
             log.info("tickets", opened=report.opened, reopened=report.reopened, events=report.events)
