@@ -137,9 +137,9 @@ def _run_by_run(heads: pl.DataFrame, keys: Integers, ts: Integers) -> tuple[pl.D
         Key of each reading, and where it stood.
     """
     runs = Segments.of(keys)
-    placed = (
-        heads.with_columns(pl.Series("from", ts[runs.starts])).with_row_index("run").sort("meter_id", "day", "from")
-    )
+    # Runs that begin at one time stay as they stand, as a plain sort would leave them.
+    begun = heads.with_columns(pl.Series("from", ts[runs.starts])).with_row_index("run")
+    placed = begun.sort("meter_id", "day", "from", maintain_order=True)
     order = placed["run"].cast(pl.Int64).to_numpy()
     lengths = runs.lengths[order]
     begins = np.cumsum(lengths) - lengths
