@@ -26,7 +26,7 @@ from diagnostics.usable import NEEDED
 from lake.schemas import DAILY, ERROR_CODES, READINGS, TableSchema
 from lake.tables import Lake
 
-SLICE_READINGS = 500_000  # profiled at once; more does not fit the caches, less costs more than it saves
+SLICE_READINGS = 1_000_000  # profiled at once: each slice costs some time of its own, and its readings memory
 SLICE_METERS = 1_000  # at least: the lake keeps the readings of so many meters together
 MOST_DAYS = 8  # of a slice
 FEW_FILES = 500  # whose footers are looked at for columns that need not be read
