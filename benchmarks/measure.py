@@ -6,6 +6,7 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -24,11 +25,14 @@ class Figures:
         Time on the clock and on the processors [s].
     peak_mb : float
         Highest summed PSS of the process and its children [MB].
+    said : str
+        What it wrote on its standard output.
     """
 
     wall_s: float
     cpu_s: float
     peak_mb: float
+    said: str = ""
 
 
 def tree_pss_mb(process: psutil.Process) -> float:
@@ -88,14 +92,16 @@ def run_process(command: Sequence[str]) -> Figures:
         It failed.
     """
     before = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with tempfile.TemporaryFile() as output, subprocess.Popen(command, stdout=output) as process:
         peak = PeakMemory(process.pid)
         used = _wait(process)
         wall = time.perf_counter() - before
-    peak_mb = peak.stop()
+        peak_mb = peak.stop()
+        output.seek(0)
+        said = output.read().decode(errors="replace")
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Figures(wall, used, peak_mb)
+    return Figures(wall, used, peak_mb, said)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> float:

@@ -68,7 +68,8 @@ def view(daily: pl.DataFrame, as_of: datetime, facts: Facts | None = None) -> Vi
     # The rows are chosen by their keys and taken once: each step over all columns would copy a hundred of them.
     keys = known.select("meter_id", "day", "as_of").with_row_index("place").filter(pl.col("as_of") <= as_of)
     kept = _latest(keys.with_columns(age).filter(pl.col("age_days") < WINDOW_DAYS))
-    latest = known[kept["place"]].with_columns(kept["age_days"])
+    stood = kept.height == known.height and bool((kept["place"] == pl.int_range(kept.height, eager=True)).all())
+    latest = (known if stood else known[kept["place"]]).with_columns(kept["age_days"])
     days = with_cells(with_peers(with_derived(with_place(latest, known_facts))))
     gaps = known_facts.gaps.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
     return View(as_of, days, features(days, as_of), _codes(days), replace(known_facts, gaps=gaps))

@@ -77,13 +77,15 @@ def _key(keys: Integers) -> pl.Series:
     return pl.Series("key", keys, dtype=pl.Int64).set_sorted()
 
 
-def in_order(readings: pl.DataFrame) -> Order:
+def in_order(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
     """Return the order of `readings`.
 
     Parameters
     ----------
     readings : polars.DataFrame
-        Needs ``meter_id, day`` and ``ts``; of one time, readings go by :data:`TIE_ORDER` where there.
+        ``meter_id, day`` and ``ts``.
+    told : polars.DataFrame
+        The same readings: where it has the columns :data:`TIE_ORDER`, those of one time go by them.
     """
     if readings.is_empty():
         return Order.empty()
@@ -97,10 +99,10 @@ def in_order(readings: pl.DataFrame) -> Order:
     took = np.diff(ts)
     same = np.diff(keys) == 0
     if bool((same & (took < 0)).any()):
-        return _sorted(readings)
+        return _sorted(readings, told)
     tie = same & (took == 0)
     if tie.any():
-        rows = _with_ties_settled(readings, tie, rows)
+        rows = _with_ties_settled(told, tie, rows)
     return Order(heads, keys, rows)
 
 
@@ -113,13 +115,13 @@ def _numbered(readings: pl.DataFrame) -> Integers:
     return numbers
 
 
-def _sorted(readings: pl.DataFrame) -> Order:
+def _sorted(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
     """Return the order of readings that stand in none."""
-    told = [name for name in TIE_ORDER if name in readings.columns]
+    ties = [name for name in TIE_ORDER if name in told.columns]
     placed = (
-        readings.select("meter_id", "day", "ts", *told)
+        readings.hstack(told.select(ties))
         .with_row_index("row")
-        .sort("meter_id", "ts", *told, nulls_last=True, maintain_order=True)
+        .sort("meter_id", "ts", *ties, nulls_last=True, maintain_order=True)
     )
     keys = _numbered(placed)
     heads = placed.select(pl.col("meter_id", "day").gather(Segments.of(keys).starts))
@@ -149,34 +151,34 @@ def _run_by_run(heads: pl.DataFrame, keys: Integers, ts: Integers) -> tuple[pl.D
     return placed.select(pl.col("meter_id", "day").gather(first)), np.repeat(numbers, lengths), rows
 
 
-def _with_ties_settled(readings: pl.DataFrame, tie: Flags, rows: Integers | None) -> Integers | None:
+def _with_ties_settled(told: pl.DataFrame, tie: Flags, rows: Integers | None) -> Integers | None:
     """Return where the readings stand when those of one meter and time go by :data:`TIE_ORDER`; None: as they do.
 
     Parameters
     ----------
-    readings : polars.DataFrame
+    told : polars.DataFrame
         The readings.
     tie : numpy.ndarray, shape (readings - 1,)
         Whether the next reading in order is of the same meter and time.
     rows : numpy.ndarray, shape (readings,), or None
         The order so far.
     """
-    among = np.zeros(readings.height, dtype=bool)
+    among = np.zeros(told.height, dtype=bool)
     among[1:] |= tie
     among[:-1] |= tie
     at = np.flatnonzero(among)
     moment = np.cumsum(np.append(True, ~tie))[at]
-    told = [name for name in TIE_ORDER if name in readings.columns]
-    tied = readings.select(pl.col(told).gather(at if rows is None else rows[at]))
+    ties = [name for name in TIE_ORDER if name in told.columns]
+    tied = told.select(pl.col(ties).gather(at if rows is None else rows[at]))
     settled = (
         tied.with_columns(pl.Series("moment", moment))
         .with_row_index("place")
-        .sort("moment", *told, nulls_last=True, maintain_order=True)["place"]
+        .sort("moment", *ties, nulls_last=True, maintain_order=True)["place"]
         .cast(pl.Int64)
         .to_numpy()
     )
     if (settled[1:] > settled[:-1]).all():
         return rows
-    indices = np.arange(readings.height) if rows is None else rows.copy()
+    indices = np.arange(told.height) if rows is None else rows.copy()
     indices[at] = indices[at][settled]
     return indices

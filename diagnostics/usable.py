@@ -77,8 +77,8 @@ def keyed_readings(
     told = readings.select(name for name in NEEDED if name in readings.columns and not _says_nothing(readings[name]))
     if told.is_empty():
         return Keyed(told, Order.empty())
-    located = with_local_day(told.select("meter_id", "ts"), meters, default_zone)
-    return Keyed(told, in_order(told.with_columns(located["day"])).only(days))
+    located = with_local_day(told.select("meter_id", "ts").rechunk(), meters, default_zone)
+    return Keyed(told, in_order(located, told).only(days))
 
 
 def _says_nothing(values: pl.Series) -> bool:

@@ -45,11 +45,13 @@ class TableSchema:
     time: str
     partition: str | None = None
     _polars: pl.Schema = field(init=False, repr=False, compare=False)
+    _empty: pl.DataFrame = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Asked for at every turn, and making one takes longer than many a table.
         schema = pl.Schema({name: _POLARS[column.dtype] for name, column in self.columns.items()})
         object.__setattr__(self, "_polars", schema)
+        object.__setattr__(self, "_empty", pl.DataFrame(schema=schema))
 
     @property
     def polars(self) -> pl.Schema:
@@ -58,7 +60,7 @@ class TableSchema:
 
     def empty(self) -> pl.DataFrame:
         """Return a frame of this table without rows."""
-        return pl.DataFrame(schema=self.polars)
+        return self._empty.clone()
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with exactly this table's columns, order and types.

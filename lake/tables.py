@@ -500,11 +500,13 @@ class Lake:
         -------
         polars.DataFrame
             ``path``; ``day``, the date of its partition, empty where the table has none; ``rows``; ``first_meter,
-            last_meter``, the least and greatest meter id, empty where the log does not tell.
+            last_meter``, the least and greatest meter id, and ``last_day``, the latest day of a daily row, empty where
+            the log does not tell.
         """
         names = {"path": "path", "day": f"partition.{table.partition}", "rows": "num_records",
-                 "first_meter": "min.meter_id", "last_meter": "max.meter_id"}  # fmt: skip
-        schema = {name: {"day": pl.Date, "rows": pl.Int64}.get(name, pl.String) for name in names}
+                 "first_meter": "min.meter_id", "last_meter": "max.meter_id", "last_day": "max.day"}  # fmt: skip
+        types = {"day": pl.Date, "rows": pl.Int64, "last_day": pl.Date}
+        schema = {name: types.get(name, pl.String) for name in names}
         actions = pl.DataFrame(self._handle(table).get_add_actions(flatten=True)) if self.exists(table) else None
         if actions is None or actions.is_empty():
             return pl.DataFrame(schema=schema)

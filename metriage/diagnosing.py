@@ -30,7 +30,7 @@ from lake.errors import UsageError
 from lake.failpoints import reach
 from lake.schemas import BATCH_FINDINGS, DAILY, ERROR_CODES, FINDINGS, FORECASTS, GAPS, READINGS
 from lake.tables import Lake, Position
-from metriage.daily_rows import DailyRows, Written, newest_rows
+from metriage.daily_rows import DailyRows, Written, newest_rows, window_rows
 from metriage.live_findings import microseconds, moment, newest_of_each_time, told_positions, told_until
 from metriage.settings import Settings
 from metriage.site import Site
@@ -376,7 +376,7 @@ class DiagnosisLine:
     def _recent_days(self, as_of: datetime, before: datetime | None, previous: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of the window, and the newest row of each silent meter that has none there."""
         start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
-        near = newest_rows(self._work.read(DAILY, start=start))
+        near = window_rows(self._work, start)
         present = near.select("meter_id").unique()
         silent = None
         if before is not None and as_of - before < timedelta(days=WINDOW_DAYS):

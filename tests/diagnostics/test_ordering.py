@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from diagnostics.ordering import TIE_ORDER, in_order
+from diagnostics.ordering import TIE_ORDER, Order, in_order
 from tests.diagnostics.frames import START, readings
 
 
@@ -36,12 +36,17 @@ def placed(seen: pl.DataFrame, shift_h: int) -> pl.DataFrame:
     return seen.with_columns((pl.col("ts") + pl.duration(hours=shift_h)).dt.date().alias("day"))
 
 
+def order_of(stood: pl.DataFrame) -> Order:
+    """Return the order of readings with their day."""
+    return in_order(stood.select("meter_id", "day", "ts"), stood)
+
+
 @given(seen=stored(), shift_h=st.sampled_from([0, 8, -5]))
 @settings(max_examples=60)
 def test_order_is_that_of_a_plain_sort(seen: pl.DataFrame, shift_h: int) -> None:
     """Whether nothing, runs or every row had to be moved."""
     stood = placed(seen, shift_h)
-    order = in_order(stood)
+    order = order_of(stood)
 
     rows = order.of(stood)
     expected = stood.sort("meter_id", "ts", *TIE_ORDER, nulls_last=True, maintain_order=True)
@@ -58,7 +63,7 @@ def test_order_is_that_of_a_plain_sort(seen: pl.DataFrame, shift_h: int) -> None
 def test_only_the_days_asked_for_are_left(seen: pl.DataFrame, shift_h: int) -> None:
     """Their keys run on without a gap."""
     stood = placed(seen, shift_h)
-    order = in_order(stood)
+    order = order_of(stood)
     wanted = order.heads[::2]
 
     left = order.only(wanted).of(stood)
@@ -76,7 +81,7 @@ def test_only_the_days_asked_for_are_left(seen: pl.DataFrame, shift_h: int) -> N
 def test_some_readings_stand_where_they_stand_among_all(seen: pl.DataFrame, shift_h: int) -> None:
     """Those that fill a column, of the days asked for."""
     stood = placed(seen, shift_h)
-    order = in_order(stood).only(in_order(stood).heads[1:])
+    order = order_of(stood).only(order_of(stood).heads[1:])
     mask = stood["seq"].is_not_null()
 
     some = order.of_some(stood.filter(mask), mask.arg_true().cast(pl.Int64).to_numpy())
