@@ -136,7 +136,7 @@ class Question:
             pl.col("days").filter(telling).sum().alias("all_days"),
             (pl.col("failed") & telling).sum().alias("all_failed"),
         )
-        overall = sums["all_failed"].sum() / max(float(sums["all_days"].sum()), 1.0)
+        overall = float(sums["all_failed"].sum()) / max(float(sums["all_days"].sum()), 1.0)
         prior = PRIOR_FAILURES / max(overall, 1e-9)
         rate = (pl.col("all_failed") + PRIOR_FAILURES) / (pl.col("all_days") + prior)
         rated = sums.with_columns(rate.alias("rate")).select(*strata, "rate")
@@ -205,9 +205,10 @@ def cause_of(question: Question, scope: str, key: str, verdict: str) -> Told:
     evidence += others
     if verdict == "not_separable":
         return Told("unknown", [*evidence, _likely("unknown")])
-    cause, further = ("", []) if explained is None else (_named(explained, question, group), [])
-    if explained is None:
-        cause, further = _by_itself(question, scope, key, group)
+    if explained is not None:
+        cause = _named(explained, question, group)
+        return Told(cause, [*evidence, _likely(cause)])
+    cause, further = _by_itself(question, scope, key, group)
     return Told(cause, [*evidence, *further, _likely(cause)])
 
 
@@ -283,9 +284,9 @@ def _of_place(fault: str, group: pl.DataFrame) -> str:
         return "low_temperature"
     if fault == "actuator":
         return "sediment"
-    if float(failed["flood"].mean() or 0.0) >= BOTH:  # type: ignore[arg-type]
+    if int(failed["flood"].sum()) >= BOTH * failed.height:
         return "moisture"
-    if fault == "battery" and float((failed["radio"] == "weak").mean() or 0.0) >= BOTH:
+    if fault == "battery" and int((failed["radio"] == "weak").sum()) >= BOTH * failed.height:
         return "coverage"
     return "unknown"
 

@@ -1,7 +1,7 @@
 """Rows of the table ``batch_findings``: which groups of meters stand out, and what makes them.
 
-That a group stands out is the statistics' word (:mod:`diagnostics.batches`). What makes it is asked of those alone that
-do, by comparing what overlaps: the same lot elsewhere, other lots of the same module, a region in the light of its cold.
+That a group stands out is the statistics' word (:mod:`diagnostics.batches`). What makes it so is asked of those alone
+that do, by comparing what overlaps: the same lot elsewhere, other lots of the same module, a region and its cold.
 """
 
 from __future__ import annotations

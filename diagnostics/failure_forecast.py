@@ -17,6 +17,7 @@ same dates a year before.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -31,6 +32,7 @@ from lake.vocabulary import FAULTS
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
+Figure = Callable[[float, float], Floats]  # of each group, with log shape and level moved by so much
 
 SCOPES = ("region", "production_batch")
 Z90 = 1.6449
@@ -140,7 +142,9 @@ def fit(since: Floats, until: Floats, failed: npt.NDArray[np.bool_], least_failu
     return Hazard(float(np.exp(best)), level, reference, _covariance(loss, watched, best, count), count, "weibull")
 
 
-def _covariance(loss, watched, best: float, count: int, step: float = 0.02) -> Floats:  # type: ignore[no-untyped-def]
+def _covariance(
+    loss: Callable[[float], float], watched: Callable[[float], float], best: float, count: int, step: float = 0.02
+) -> Floats:
     """Return the covariance of log shape and level: curvature of the profile, and how the level follows the shape."""
     curvature = (loss(best + step) - 2 * loss(best) + loss(best - step)) / step**2
     variance = 1.0 / max(curvature, 1e-6)
@@ -211,9 +215,7 @@ def failure_forecast(
     empty = [pl.lit(None, dtype=dtype).alias(name) for name, dtype in AHEAD.items()]
     shaped = [frame.select(pl.col(e.meta.output_name()) if e.meta.output_name() in frame.columns else e for e in empty)
               for frame in (ahead, spares)]  # fmt: skip
-    return pl.concat([frame.cast(AHEAD) for frame in shaped]).sort(  # type: ignore[arg-type]
-        "kind", "scope", "key", "fault", "days"
-    )
+    return pl.concat([frame.cast(AHEAD) for frame in shaped]).sort("kind", "scope", "key", "fault", "days")
 
 
 def _clock(
@@ -294,13 +296,19 @@ def _of_scope(
 
     observed = total(clock.failed.astype(np.float64))
     own = expected()
+
+    def level_of(number: int) -> Figure:
+        return lambda moved, level: (
+            to_come(number, moved, level) * (strength + observed) / (strength + expected(moved, level))
+        )
+
     strength = _strength(observed, own)
     alive = total(clock.lives.astype(np.float64)).astype(np.int64)
     rows, moments = [], []
     for number in days:
         factor = (strength + observed) / (strength + own)
         mean = to_come(number) * factor
-        slope = _slopes(lambda *moved, n=number: to_come(n, *moved) * (strength + observed) / (strength + expected(*moved)))  # type: ignore[misc]  # fmt: skip
+        slope = _slopes(level_of(number))
         relative = np.einsum("ig,ij,jg->g", slope, hazard.covariance, slope)
         variance = mean + mean**2 * (1.0 / (strength + observed) + relative)
         low, high = (quantile(mean, variance, share) for share in (0.05, 0.95))
@@ -315,11 +323,11 @@ def _of_scope(
     return pl.concat(rows), pl.concat(moments)
 
 
-def _slopes(figure, step: float = 0.02) -> Floats:  # type: ignore[no-untyped-def]
+def _slopes(figure: Figure, step: float = 0.02) -> Floats:
     """Return the derivative of the logarithm of a figure by log shape and level, shape (2, groups)."""
     found = []
     for moved in ((step, 0.0), (0.0, step)):
-        up, down = figure(*moved), figure(*(-each for each in moved))
+        up, down = figure(*moved), figure(-moved[0], -moved[1])
         found.append((np.log(np.maximum(up, 1e-12)) - np.log(np.maximum(down, 1e-12))) / (2 * step))
     return np.vstack(found)
 

@@ -94,8 +94,8 @@ def funnel_picture(
     axis.xaxis.set_minor_formatter(lambda *_: "")
     axis.grid(visible=True, which="major", color="#dddddd", lw=0.6)
     axis.legend(loc="upper right", fontsize=8.5, framealpha=0.9)
-    _title(figure, said("funnel_title", spoken).format(scope=scope_title(scope, spoken), fault=fault_title(fault, spoken)),
-           said("funnel_sentence", spoken).format(groups=f"{rows.height:,}"))  # fmt: skip
+    title = said("funnel_title", spoken).format(scope=scope_title(scope, spoken), fault=fault_title(fault, spoken))
+    _title(figure, title, said("funnel_sentence", spoken).format(groups=f"{rows.height:,}"))
     return _saved(figure, file)
 
 
@@ -189,15 +189,13 @@ def scope_timeline(history: pl.DataFrame, file: Path, *, scope: str, fault: str,
                        descending=[False, True])  # fmt: skip
     wanted = ranked.head(_MOST_LINES)
     by_key = {key: part for (key,), part in lines.partition_by("key", as_dict=True).items()}
-    drawn = 0
-    for row in reversed(wanted.to_dicts()):
+    for place, row in enumerate(reversed(wanted.to_dicts()), start=1):
         part = by_key[row["key"]]
         t = mdates.date2num(part["as_of"].dt.date().to_list())  # type: ignore[no-untyped-call]
         loud = row["verdict"] != "normal"
         axis.plot(t, part["difference"].to_numpy(), color=_COLOURS.get(row["verdict"], QUIET), lw=1.8 if loud else 0.7,
                   alpha=1 if loud else 0.4)  # fmt: skip
-        drawn += 1
-        if loud and drawn > len(wanted) - _MOST_NAMED:
+        if loud and place > len(wanted) - _MOST_NAMED:
             axis.annotate(plain(row["key"], 28), (t[-1], part["difference"][-1]), textcoords="offset points",
                           xytext=(4, 0), fontsize=8.5, color=_COLOURS[row["verdict"]], va="center")  # fmt: skip
     axis.axhline(0, color="black", lw=0.8)

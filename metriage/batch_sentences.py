@@ -17,13 +17,16 @@ _TOLD_PLACES = 6
 # By what is seen, in English and Chinese.
 _SENTENCES: Mapping[str, tuple[str, str]] = {
     "excess": (
-        "{observed} of {meters} meters have the fault; at the rate of others in the same place {expected} would. After"
-        " shrinking, {ratio} times as many (90 %: {low} to {high}).",
-        "{meters} 只表中有 {observed} 只出现该故障；按同等条件下其他表计的故障率预期为 {expected} 只。收缩后为 {ratio} 倍（90 % 区间 {low} 至 {high}）。",
+        ("{observed} of {meters} meters have the fault; at the rate of others in the same place {expected} would. After"
+        " shrinking, {ratio} times as many (90 %: {low} to {high})."),
+        (
+            "{meters} 只表中有 {observed} 只出现该故障；按同等条件下其他表计的故障率预期为 {expected}"
+            " 只。收缩后为 {ratio} 倍（90 % 区间 {low} 至 {high}）。"
+        ),
     ),
     "chance": (
-        "By chance alone so many would come with a probability of {p}; corrected for everything that was looked at and"
-        " for repeated looks, q = {q}. Without regard to place and exposure {crude} would be expected.",
+        ("By chance alone so many would come with a probability of {p}; corrected for everything that was looked at and"
+        " for repeated looks, q = {q}. Without regard to place and exposure {crude} would be expected."),
         "仅凭偶然出现如此之多的概率为 {p}；按全部比较及重复检验校正后 q = {q}。若不计条件差异，预期为 {crude} 只。",
     ),
     "alone": (
@@ -36,19 +39,30 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
     ),
     "place": ("{name} {observed} ({expected} expected)", "{name} {observed} 只（预期 {expected}）"),
     "overlap_own": (
-        "Most of its failures belong to {scope} {name}, too; but other meters of that {scope} have {rest_observed}"
-        " against {rest_expected} expected{elsewhere}: it is not the {scope}.",
-        "其故障多同属{scope} {name}；但该{scope}的其他表计实际 {rest_observed} 只，预期 {rest_expected} 只{elsewhere}：问题不在该{scope}。",
+        ("Most of its failures belong to {scope} {name}, too; but other meters of that {scope} have {rest_observed}"
+        " against {rest_expected} expected{elsewhere}: it is not the {scope}."),
+        (
+            "其故障多同属{scope} {name}；但该{scope}的其他表计实际 {rest_observed} 只，预期 "
+            "{rest_expected} 只{elsewhere}：问题不在该{scope}。"
+        ),
     ),
     "overlap_other": (
-        "Most of its failures belong to {scope} {name}, and other meters of that {scope} have {rest_observed} against"
-        " {rest_expected} expected{elsewhere}: it is the {scope}.",
-        "其故障多同属{scope} {name}，且该{scope}的其他表计实际 {rest_observed} 只，预期 {rest_expected} 只{elsewhere}：问题在该{scope}。",
+        ("Most of its failures belong to {scope} {name}, and other meters of that {scope} have {rest_observed} against"
+        " {rest_expected} expected{elsewhere}: it is the {scope}."),
+        (
+            "其故障多同属{scope} {name}，且该{scope}的其他表计实际 {rest_observed} 只，预期 "
+            "{rest_expected} 只{elsewhere}：问题在该{scope}。"
+        ),
     ),
     "overlap_open": (
-        "Most of its failures belong to {scope} {name}, too: too few meters tell the two apart ({rest_meters} others of"
-        " that {scope}: {rest_observed} against {rest_expected} expected{elsewhere}).",
-        "其故障多同属{scope} {name}：可区分二者的表计太少（该{scope}其他 {rest_meters} 只：实际 {rest_observed} 只，预期 {rest_expected} 只{elsewhere}）。",
+        (
+            "Most of its failures belong to {scope} {name}, too: too few meters tell the two apart ({rest_meters}"
+            " others of that {scope}: {rest_observed} against {rest_expected} expected{elsewhere})."
+        ),
+        (
+            "其故障多同属{scope} {name}：可区分二者的表计太少（该{scope}其他 {rest_meters} 只：实际 "
+            "{rest_observed} 只，预期 {rest_expected} 只{elsewhere}）。"
+        ),
     ),
     "elsewhere": (
         "; outside of it {observed} against {expected}",

@@ -79,13 +79,20 @@ _SAID: Mapping[str, tuple[str, str]] = {
         "{} groups to act on, {} to watch, {} that cannot be told apart from their place; {} looked at",
         "需处理 {} 组，观察 {} 组，无法与所处条件区分 {} 组；共比较 {} 组",
     ),
-    "nothing_told": ("no diagnosis has looked at groups yet; run `metriage diagnose`", "尚无分组诊断；请先运行 metriage diagnose"),
-    "not_in_lake": ("{scope} {key} is in no batch finding", "分组诊断中没有{scope} {key}"),
+    "more_groups": ("{} of {} are shown; --json has all", "显示 {} / {} 组；--json 含全部"),
+    "to_come": (
+        "within {} days {} more failures are expected (90 %: {} to {})",
+        "{} 天内预期新增故障 {} 只（90 %：{} 至 {}）",
+    ),
+    "spares_of": ("spare meters for region {}: {} (all faults)", "区域 {} 建议备用表：{} 只（全部故障）"),
+    "nothing_told": (
+        "no diagnosis has looked at groups yet; run `metriage diagnose`",
+        "尚无分组诊断；请先运行 metriage diagnose",
+    ),
     "looked_at": ("as of {}, diagnosis {}", "截至 {}，诊断 {}"),
-    "written": ("dossier: {}", "资料包：{}"),
-    # numbers of the dossier
+    # of the dossier
     "epidemic": (
-        "{share} of the {meters} meters of this group that were watched have the fault: an epidemic failure (1 % or more).",
+        "{share} of the {meters} meters that were watched have the fault: an epidemic failure (1 % or more).",
         "本组受监测的 {meters} 只表中已有 {share} 出现该故障：属批量失效（≥ 1 %）。",
     ),
     "synthetic": ("These meters are simulated.", "本数据为仿真数据。"),

@@ -244,9 +244,7 @@ class DiagnosisLine:
         )  # fmt: skip
         groups = batch_findings(members, self._settings.batches).with_columns(stamp)
         today = self._today(as_of)
-        ahead = failure_forecast(
-            members, self._known(as_of).weather, today, self._settings.rules.forecasts.failures
-        )
+        ahead = failure_forecast(members, self._known(as_of).weather, today, self._settings.rules.forecasts.failures)
         return BATCH_FINDINGS.conform(groups), FORECASTS.conform(group_forecasts(ahead, as_of).with_columns(stamp))
 
     def cohort(self, as_of: datetime, recent: pl.DataFrame, findings: pl.LazyFrame) -> Cohort:

@@ -5,15 +5,17 @@ Gathered anew from lake and site database for the time of that diagnosis; nothin
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from diagnostics.batches.cohort import Cohort, acts_of, cohort, seen_of
+from diagnostics.facts import Facts
 from lake.errors import UsageError
 from lake.schemas import BATCH_FINDINGS, DAILY, FINDINGS, FORECASTS, READINGS
 from lake.tables import Lake
@@ -21,11 +23,13 @@ from lake.vocabulary import BATCH_SCOPES, FAULTS
 from lake.warranty import warranty
 from metriage.batch_texts import said, scope_title
 from metriage.daily_rows import newest_rows
-from metriage.labels import cell
+from metriage.labels import Language, cell
 from metriage.live_findings import newest_of_each_time
 from metriage.picture_story import is_synthetic
 from metriage.site import Site
 from metriage.site_facts import SiteFacts
+
+Ints = npt.NDArray[np.int64]
 
 READINGS_BEFORE = timedelta(days=30)  # of a failure that go along
 READINGS_AFTER = timedelta(days=14)
@@ -50,8 +54,6 @@ class Dossier:
         The rows of the same group and diagnosis for all faults.
     same_scope : polars.DataFrame
         The rows of all groups of the scope for the fault.
-    history : polars.DataFrame
-        The rows of the same group and fault of all diagnoses up to this one.
     meters : polars.DataFrame
         Registry rows of its meters, with ``entered, left, ended, cold, radio, failed, told_by, first_act`` and the
         state of their warranty.
@@ -67,14 +69,11 @@ class Dossier:
         ``day, observed, expected``, cumulated.
     synthetic : bool
         Whether the readings are simulated.
-    language_zone : str
-        Zone of the site.
     """
 
     finding: dict[str, Any]
     same_key: pl.DataFrame
     same_scope: pl.DataFrame
-    history: pl.DataFrame
     meters: pl.DataFrame
     excluded: pl.DataFrame
     failures: pl.DataFrame
@@ -84,7 +83,6 @@ class Dossier:
     forecasts: pl.DataFrame
     weeks: pl.DataFrame
     synthetic: bool
-    zone: str
 
 
 def newest_groups(site: Site, as_of: datetime) -> pl.DataFrame:
@@ -102,7 +100,7 @@ def newest_groups(site: Site, as_of: datetime) -> pl.DataFrame:
 
 
 def ranked(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return batch findings in the order in which people look at them: what to act on first, small groups do not lead."""
+    """Return batch findings as people look at them: what to act on first, and small groups do not lead."""
     return rows.sort(
         pl.col("verdict").replace_strict(RANK, default=9, return_dtype=pl.Int64), pl.col("ratio_low"), "scope", "key",
         "fault", descending=[False, True, False, False, False], nulls_last=True,
@@ -185,7 +183,6 @@ def dossier(site: Site, rows: pl.DataFrame, finding: dict[str, Any]) -> Dossier:
         finding=finding,
         same_key=rows.filter(pl.col("scope") == scope, pl.col("key") == key),
         same_scope=rows.filter(pl.col("scope") == scope, pl.col("fault") == fault),
-        history=_history(lake, finding),
         meters=meters,
         excluded=members.excluded.filter(own, pl.col("fault").is_null() | (pl.col("fault") == fault)),
         failures=_failures(meters, findings),
@@ -195,13 +192,10 @@ def dossier(site: Site, rows: pl.DataFrame, finding: dict[str, Any]) -> Dossier:
         forecasts=_forecasts(lake, finding, meters["region"].drop_nulls().unique().to_list()),
         weeks=weeks(group, finding["expected"] or 0.0, today),
         synthetic=is_synthetic(readings),
-        zone=zone,
     )
 
 
-def _only(facts: Any, names: list[str]) -> Any:
-    from dataclasses import replace  # noqa: PLC0415
-
+def _only(facts: Facts, names: list[str]) -> Facts:
     own = pl.col("meter_id").is_in(names)
     return replace(facts, meters=facts.meters.filter(own), inspections=facts.inspections.filter(own))
 
@@ -273,10 +267,20 @@ def _readings(lake: Lake, meters: pl.DataFrame, as_of: datetime) -> pl.DataFrame
     )
 
 
-def _history(lake: Lake, finding: dict[str, Any]) -> pl.DataFrame:
-    same = [pl.col(name) == finding[name] for name in ("mode", "scope", "key", "fault")]
-    rows = lake.scan(BATCH_FINDINGS, end=finding["as_of"] + MICROSECOND).filter(*same)
-    return newest_of_each_time(rows).sort("as_of").collect()
+def history_of(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
+    """Return what all diagnoses of the same mode, up to that of `rows`, told of their scope and fault.
+
+    Parameters
+    ----------
+    lake : Lake
+        The lake.
+    rows : polars.DataFrame
+        Batch findings of one diagnosis, scope and fault.
+    """
+    one = rows.row(0, named=True)
+    same = [pl.col(name) == one[name] for name in ("mode", "scope", "fault")]
+    told = lake.scan(BATCH_FINDINGS, end=one["as_of"] + MICROSECOND).filter(*same)
+    return newest_of_each_time(told).sort("as_of", "key").collect()
 
 
 def _forecasts(lake: Lake, finding: dict[str, Any], regions: list[str]) -> pl.DataFrame:
@@ -321,12 +325,12 @@ def weeks(group: pl.DataFrame, expected: float, today: date) -> pl.DataFrame:
     # Days at risk up to an end: a sum of ramps, each of which rises from entering to leaving.
     starts, stops = np.sort(since), np.sort(np.maximum(until, since + 1))
 
-    def ramps(points: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    def ramps(points: Ints) -> Ints:
         number = np.searchsorted(points, ends)
-        return number * ends - np.append(0, np.cumsum(points))[number]
+        return np.asarray(number * ends - np.append(0, np.cumsum(points))[number], dtype=np.int64)
 
     days = ramps(starts) - ramps(stops)
-    whole = max(float((stops.sum() - starts.sum())), 1.0)
+    whole = max(float(stops.sum() - starts.sum()), 1.0)
     return pl.DataFrame(
         {
             "day": pl.Series(ends.astype(np.int32)).cast(pl.Date),
@@ -336,6 +340,6 @@ def weeks(group: pl.DataFrame, expected: float, today: date) -> pl.DataFrame:
     )
 
 
-def nothing_told(language: Any) -> str:
+def nothing_told(language: Language) -> str:
     """Return what to say where no diagnosis has looked at groups yet."""
     return said("nothing_told", language)

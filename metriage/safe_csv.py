@@ -10,7 +10,7 @@ import polars as pl
 from metriage.labels import printable
 
 # What a spreadsheet begins a formula by, also in the wide forms of Chinese keyboards.
-_FORMULA = "=+-@|%\t\r\n"
+_FORMULA = "=+-@|%"
 
 
 def write_safe_csv(rows: pl.DataFrame, file: Path) -> Path:
@@ -47,4 +47,4 @@ def safe_text(text: str) -> str:
     """
     shown = printable(text)
     first = unicodedata.normalize("NFKC", shown.lstrip())[:1]
-    return f"'{shown}" if first and first in _FORMULA or text[:1] in "\t\r\n" and text else shown
+    return f"'{shown}" if first and first in _FORMULA else shown

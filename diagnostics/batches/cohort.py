@@ -147,7 +147,7 @@ def seen_of(recent: pl.DataFrame, cold_c: float) -> pl.DataFrame:
             (pl.col("ambient_min_c").drop_nulls() < cold_c).mean().alias("cold_share"),
         )
         .select(list(SEEN))
-        .cast(SEEN)  # type: ignore[arg-type]
+        .cast(SEEN)
         .sort("meter_id")
         .collect()
     )
@@ -251,7 +251,7 @@ def _meters(
         "meter_id", pl.lit(None, dtype=pl.String).alias("fault"), "why"
     )
     placed = _with_exposure(judged.filter(pl.col("why").is_null()), facts.weather, today, settings)
-    columns = (
+    columns: list[str | pl.Expr] = [
         pl.col("meter_id").alias("device"),
         *(pl.col(name) for name in BATCH_SCOPES if name != "firmware"),
         pl.coalesce("firmware", "seen_firmware").alias("firmware"),
@@ -264,7 +264,7 @@ def _meters(
         "left",
         pl.coalesce("born", "entered").alias("born"),
         "ended",
-    )
+    ]
     return placed.select(columns), out
 
 
@@ -281,7 +281,9 @@ def _with_exposure(meters: pl.DataFrame, weather: pl.DataFrame, today: date, set
     counted = keyed
     for edge in ("since", "until"):
         counted = counted.sort(edge).join_asof(
-            days.select("region", "kind", pl.col("date").alias(edge), pl.col("days", "cold_days").name.suffix(f"_{edge}")),
+            days.select(
+                "region", "kind", pl.col("date").alias(edge), pl.col("days", "cold_days").name.suffix(f"_{edge}")
+            ),
             on=edge, by=["region", "kind"], strategy="backward", check_sortedness=False,
         )  # fmt: skip
     watched = pl.col("days_until") - pl.col("days_since").fill_null(0)
