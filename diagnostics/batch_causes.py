@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import polars as pl
 from scipy import stats
@@ -29,7 +28,7 @@ LEAST_CASES = 3
 LEAST_RATIO = 1.5
 LEAST_EXPECTED = 0.5  # failures below which a comparison tells nothing
 PRIOR_FAILURES = 3.0  # the rate of all meters stands for so many in each stratum
-MOST_PLACES = 12
+LEAST_TELLING = 0.3  # share of the meters that has to be left when all that stand out are left out
 
 # Which groups come into question as the true reason of another one, the most telling first.
 _OTHERS: Mapping[str, tuple[str, ...]] = {
@@ -68,81 +67,66 @@ class Told:
     evidence: list[dict[str, object]] = field(default_factory=list)
 
 
-@dataclass(frozen=True)
 class Question:
-    """The meters at risk of a fault, each with what it was to expect.
+    """The meters at risk of a fault, and what others let them expect.
 
     Parameters
     ----------
+    cohort : Cohort
+        Who was at risk and who failed.
     fault : str
         The fault.
-    devices : polars.DataFrame
-        One row a meter: scopes, strata, ``days``, ``failed`` and ``odd``, whether it is of a group that stands out.
+    asked : polars.DataFrame
+        ``scope, group`` of those that stand out: where enough are left, what others are to expect is learned without
+        any of them; always without the one that is asked about.
     """
 
-    fault: str
-    devices: pl.DataFrame
+    def __init__(self, cohort: Cohort, fault: str, asked: pl.DataFrame) -> None:
+        self.fault = fault
+        odd = [
+            pl.col(scope).is_in(own["group"].implode()).fill_null(value=False)
+            for (scope,), own in asked.partition_by("scope", as_dict=True).items()
+        ]
+        self.devices = cohort.at_risk(fault).with_columns(
+            (pl.coalesce("failed", "left") - pl.col("entered")).dt.total_days().clip(1).cast(pl.Float64).alias("days"),
+            pl.col("failed").is_not_null().alias("failed"),
+            pl.any_horizontal(pl.lit(value=False), *odd).alias("odd"),
+        )
+        even = self.devices.filter(~pl.col("odd"))
+        self._telling = even if even.height >= LEAST_TELLING * self.devices.height else self.devices
+        self._sums: dict[tuple[str, ...], pl.DataFrame] = {}
 
-    @classmethod
-    def of(cls, cohort: Cohort, fault: str, asked: pl.DataFrame) -> Question:
-        """Return the question of one fault.
+    def expecting(self, rows: pl.DataFrame, strata: Sequence[str], group: pl.DataFrame) -> pl.DataFrame:
+        """Return `rows` of the devices with ``expected``: their days at the rate of others in the same strata.
 
         Parameters
         ----------
-        cohort : Cohort
-        fault : str
-        asked : polars.DataFrame
-            ``scope, group`` of those that stand out: what others are to expect is learned without them.
+        rows : polars.DataFrame
+            Some of the devices.
+        strata : sequence of str
+            Columns.
+        group : polars.DataFrame
+            Those of the group that is asked about, which tell nothing themselves.
         """
-        devices = cohort.at_risk(fault)
-        until = pl.coalesce("failed", "left")
-        odd = pl.any_horizontal(
-            [pl.lit(value=False)]
-            + [
-                pl.col(scope).is_in(own["group"].implode()).fill_null(value=False)
-                for (scope,), own in asked.partition_by("scope", as_dict=True).items()
-                if scope not in {"region", "model"}  # too much of the fleet to be left out
-            ]
-        )
-        return cls(
-            fault,
-            devices.with_columns(
-                (until - pl.col("entered")).dt.total_days().clip(1).cast(pl.Float64).alias("days"),
-                pl.col("failed").is_not_null().alias("failed"),
-                odd.alias("odd"),
-            ),
+        keys = tuple(strata)
+        if keys not in self._sums:
+            self._sums[keys] = _sums(self._telling, keys)
+        own = group if self._telling is self.devices else group.filter(~pl.col("odd"))
+        left = self._sums[keys].join(_sums(own, keys), on=list(keys), how="left", nulls_equal=True, suffix="_own")
+        days = (pl.col("days") - pl.col("days_own").fill_null(0)).clip(0)
+        failed = (pl.col("failed") - pl.col("failed_own").fill_null(0)).clip(0)
+        others = left.select(*keys, days.alias("days_of"), failed.alias("failed_of"))
+        # One failure more keeps what nobody had yet from being impossible.
+        usual = (float(others["failed_of"].sum()) + 0.5) / max(float(others["days_of"].sum()), 1.0)
+        rate = (pl.col("failed_of") + PRIOR_FAILURES) / (pl.col("days_of") + PRIOR_FAILURES / usual)
+        rated = others.select(*keys, rate.alias("rate"))
+        return rows.join(rated, on=list(keys), how="left", nulls_equal=True, maintain_order="left").with_columns(
+            (pl.col("rate").fill_null(usual) * pl.col("days")).alias("expected")
         )
 
-    @cached_property
-    def in_place(self) -> pl.DataFrame:
-        """The devices with what they were to expect in their region and exposure."""
-        return self._expected(["region", *STRATA[self.fault]])
 
-    @cached_property
-    def in_exposure(self) -> pl.DataFrame:
-        """The devices with what they were to expect by their exposure alone, whatever the region."""
-        return self._expected(list(STRATA[self.fault]))
-
-    @cached_property
-    def without_cold(self) -> pl.DataFrame:
-        """The same as if nothing were known of cold."""
-        return self._expected([name for name in STRATA[self.fault] if name != "cold"])
-
-    def _expected(self, strata: list[str]) -> pl.DataFrame:
-        telling = ~pl.col("odd")
-        if self.devices.filter(telling).height < 0.3 * self.devices.height:
-            telling = pl.lit(value=True)
-        sums = self.devices.group_by(strata).agg(
-            pl.col("days").filter(telling).sum().alias("all_days"),
-            (pl.col("failed") & telling).sum().alias("all_failed"),
-        )
-        overall = float(sums["all_failed"].sum()) / max(float(sums["all_days"].sum()), 1.0)
-        prior = PRIOR_FAILURES / max(overall, 1e-9)
-        rate = (pl.col("all_failed") + PRIOR_FAILURES) / (pl.col("all_days") + prior)
-        rated = sums.with_columns(rate.alias("rate")).select(*strata, "rate")
-        return self.devices.join(rated, on=strata, how="left", nulls_equal=True, maintain_order="left").with_columns(
-            (pl.col("rate") * pl.col("days")).alias("expected")
-        )
+def _sums(rows: pl.DataFrame, keys: Sequence[str]) -> pl.DataFrame:
+    return rows.group_by(keys).agg(pl.col("days").sum(), pl.col("failed").sum().cast(pl.Float64))
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,49 +180,57 @@ def cause_of(question: Question, scope: str, key: str, verdict: str) -> Told:
     verdict : str
         ``act``, ``watch`` or ``not_separable``; of the last no cause is named.
     """
-    devices = question.in_exposure if scope == "region" else question.in_place
     own = (pl.col(scope) == key).fill_null(value=False)
-    group = devices.filter(own)
-    whole = Part.of(group)
-    evidence = [_places(group)] if scope not in {"region", "site"} else []
-    others, explained = _overlaps(devices, own, scope, group, whole)
-    evidence += others
+    group = question.devices.filter(own)
+    evidence, explained = _overlaps(question, own, scope, group)
     if verdict == "not_separable":
         return Told("unknown", [*evidence, _likely("unknown")])
     if explained is not None:
-        cause = _named(explained, question, group)
+        cause = _OWN.get(explained) or _of_place(question.fault, group)
         return Told(cause, [*evidence, _likely(cause)])
-    cause, further = _by_itself(question, scope, key, group)
+    cause, further = _by_itself(question, scope, group)
     return Told(cause, [*evidence, *further, _likely(cause)])
 
 
 def _overlaps(
-    devices: pl.DataFrame, own: pl.Expr, scope: str, group: pl.DataFrame, whole: Part
+    question: Question, own: pl.Expr, scope: str, group: pl.DataFrame
 ) -> tuple[list[dict[str, object]], str | None]:
     """Return the comparisons with groups that share most failures, and the scope of the one that explains them."""
-    told: list[dict[str, object]] = []
-    failed = group.filter("failed")
+    shared = {other: name for other in _OTHERS[scope] if (name := _shared(group, other)) is not None}
+    if not shared:
+        return [], None
+    within = [(pl.col(other) == name).fill_null(value=False) for other, name in shared.items()]
+    place = () if scope == "region" else ("region",)
+    strata = [*place, *STRATA[question.fault]]
+    devices = question.expecting(question.devices.filter(own | pl.any_horizontal(within)), strata, group)
+    whole = Part.of(devices.filter(own))
     ratio = whole.observed / max(whole.expected, 1e-9)
-    for other in _OTHERS[scope]:
-        if failed.is_empty() or failed[other].drop_nulls().is_empty():
-            continue
-        name, count = failed.group_by(other).len().drop_nulls(other).sort("len", other, descending=[True, False]).row(0)
-        if count < BOTH * failed.height:
-            continue
-        same = (pl.col(other) == name).fill_null(value=False)
+    told: list[dict[str, object]] = []
+    for (other, name), same in zip(shared.items(), within, strict=True):
         rest, elsewhere = Part.of(devices.filter(same & ~own)), Part.of(devices.filter(own & ~same))
-        fails_rest, fails_elsewhere = rest.fails, elsewhere.fails
-        decided = "open"
-        if fails_rest and not fails_elsewhere:
-            decided = "other"
-        elif fails_elsewhere or rest.is_fine(ratio):
-            decided = "own"
-        elif elsewhere.is_fine(ratio):
-            decided = "other"
+        decided = _decided(rest, elsewhere, ratio)
         told.append(_overlap(other, name, rest, elsewhere, decided))
         if decided == "other":
             return told, other
     return told, None
+
+
+def _shared(group: pl.DataFrame, other: str) -> str | None:
+    """Return the name of another group that most failures of a group belong to; None where there is none."""
+    failed = group.filter("failed")
+    counts = failed.drop_nulls(other).group_by(other).len().sort("len", other, descending=[True, False])
+    if counts.is_empty() or counts["len"][0] < BOTH * failed.height:
+        return None
+    return str(counts[other][0])
+
+
+def _decided(rest: Part, elsewhere: Part, ratio: float) -> str:
+    """Return which of two groups it is: the one in question (own), the other one, or open."""
+    if rest.fails and not elsewhere.fails:
+        return "other"
+    if elsewhere.fails or rest.is_fine(ratio):
+        return "own"
+    return "other" if elsewhere.is_fine(ratio) else "open"
 
 
 def _overlap(other: str, name: str, rest: Part, elsewhere: Part, decided: str) -> dict[str, object]:
@@ -258,23 +250,6 @@ def _overlap(other: str, name: str, rest: Part, elsewhere: Part, decided: str) -
     }
 
 
-def _places(group: pl.DataFrame) -> dict[str, object]:
-    """Return how a group fares in each of its regions."""
-    parts = (
-        group.group_by("region")
-        .agg(pl.len().alias("meters"), pl.col("failed").sum().alias("observed"), pl.col("expected").sum().round(2))
-        .sort("observed", "meters", "region", descending=[True, True, False], nulls_last=True)
-    )
-    more = parts.filter((pl.col("observed") > pl.col("expected")) & (pl.col("observed") > 0)).height
-    listed: Sequence[Mapping[str, object]] = parts.head(MOST_PLACES).rename({"region": "place"}).to_dicts()
-    return {"rule": RULE, "what": "batch_places", "value": more, "unit": "", "of": parts.height, "places": listed}
-
-
-def _named(scope: str, question: Question, group: pl.DataFrame) -> str:
-    """Return the cause that another group's being bad is."""
-    return _OWN.get(scope) or _of_place(question.fault, group)
-
-
 def _of_place(fault: str, group: pl.DataFrame) -> str:
     """Return what a bad place is a case of, by the fault and what the place is like."""
     failed = group.filter("failed")
@@ -291,18 +266,18 @@ def _of_place(fault: str, group: pl.DataFrame) -> str:
     return "unknown"
 
 
-def _by_itself(question: Question, scope: str, key: str, group: pl.DataFrame) -> tuple[str, list[dict[str, object]]]:
+def _by_itself(question: Question, scope: str, group: pl.DataFrame) -> tuple[str, list[dict[str, object]]]:
     """Return the cause of a group that no other one explains."""
     if scope in _OWN:
         return _OWN[scope], []
-    if scope == "region":
-        plain = Part.of(question.without_cold.filter(pl.col(scope) == key))
-        like = Part.of(question.in_exposure.filter(pl.col(scope) == key))
-        # What meters in like cold have elsewhere, too, is the cold's.
-        if question.fault == "low_temperature" or (plain.fails and not like.fails):
-            return "low_temperature", [_cold(plain, like)]
-        return "unknown", [_cold(plain, like)]
-    return _of_place(question.fault, group), []
+    if scope != "region":
+        return _of_place(question.fault, group), []
+    strata = STRATA[question.fault]
+    plain = Part.of(question.expecting(group, [name for name in strata if name != "cold"], group))
+    like = Part.of(question.expecting(group, strata, group))
+    # What meters in like cold have elsewhere, too, is the cold's.
+    by_cold = question.fault == "low_temperature" or (plain.fails and not like.fails)
+    return "low_temperature" if by_cold else "unknown", [_cold(plain, like)]
 
 
 def _cold(plain: Part, like: Part) -> dict[str, object]:

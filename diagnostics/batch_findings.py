@@ -44,7 +44,7 @@ def batch_findings(cohort: Cohort, settings: BatchSettings | None = None) -> pl.
         devices = cohort.at_risk(fault)
         for scope in BATCH_SCOPES:
             table = _table(devices, scope, fault)
-            if table["group"].null_count() == table.height:
+            if table["group"].drop_nulls().n_unique() < 2:  # nobody to compare with
                 continue
             named = f"{scope} {fault}"
             tables[named, fault] = table
@@ -97,7 +97,7 @@ def _told(cohort: Cohort, asked: pl.DataFrame) -> pl.DataFrame:
     rows = []
     for fault in asked["fault"].unique(maintain_order=True):
         own = asked.filter(pl.col("fault") == fault)
-        question = Question.of(cohort, fault, own)
+        question = Question(cohort, fault, own)
         for group in own.iter_rows(named=True):
             told = cause_of(question, group["scope"], group["group"], group["verdict"])
             rows.append(
@@ -141,14 +141,24 @@ def _evidence(group: dict[str, object], told: Told) -> str:
         "expected": _rounded(why["kept_expected"]),
         "p_value": _significant(why["kept_p_value"]),
     }
-    strata = {"rule": RULE, "what": "batch_strata", "value": _counted(why["strata"]), "unit": "",
-              "strata": _plain(why["strata"])}  # fmt: skip
-    listed = [seen, chance, alone, *told.evidence, strata]
+    listed = [seen, chance, alone, *_places(why), *told.evidence, *_strata(why)]
     return msgspec.json.encode(listed).decode()
 
 
-def _counted(listed: object) -> int:
-    return len(listed) if isinstance(listed, list) else 0
+def _places(why: dict[str, object]) -> list[dict[str, object]]:
+    """Return in how many places there are more than expected, where it is in several."""
+    places = _plain(why["places"])
+    if len(places) < 2:
+        return []
+    more = sum(float(str(row["observed"])) > float(str(row["expected"])) for row in places)
+    return [
+        {"rule": RULE, "what": "batch_places", "value": more, "unit": "", "of": len(places), "places": places}
+    ]  # fmt: skip
+
+
+def _strata(why: dict[str, object]) -> list[dict[str, object]]:
+    strata = _plain(why["strata"])
+    return [{"rule": RULE, "what": "batch_strata", "value": len(strata), "unit": "", "strata": strata}]
 
 
 def _plain(listed: object) -> list[dict[str, object]]:

@@ -196,7 +196,9 @@ def failure_forecast(
         if devices.is_empty():
             continue
         clock, on_cold = _clock(devices, weather, today, days, fault, settings.cold_c)
-        hazard = fit(clock.since, clock.until, clock.failed, settings.least_failures)
+        # Cold days that a pipe has survived make it neither weaker nor stronger.
+        least = len(devices) + 1 if on_cold else settings.least_failures
+        hazard = fit(clock.since, clock.until, clock.failed, least)
         for scope in SCOPES:
             told, moments = _of_scope(devices, scope, clock, hazard, days)
             if told.is_empty():

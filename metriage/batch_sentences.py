@@ -33,6 +33,7 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "Nobody else shares {share} % of its exposure; in the rest {observed} failed against {expected}.",
         "其暴露中有 {share} % 无可比对象；其余部分实际 {observed} 只，预期 {expected} 只。",
     ),
+    "all_alone": ("Nobody else shares its exposure.", "其暴露无可比对象。"),
     "places": (
         "More than expected in {more} of {of} regions: {listed}.",
         "{of} 个区域中有 {more} 个高于预期：{listed}。",
@@ -166,6 +167,8 @@ def _alone(item: Mapping[str, Any] | None, zh: bool) -> str:
     share = item.get("value") if item is not None else None
     if item is None or not isinstance(share, int | float) or share < 0.005:
         return ""
+    if share > 0.995:
+        return _SENTENCES["all_alone"][zh]
     return _SENTENCES["alone"][zh].format(
         share=f"{100 * share:.0f}", observed=_count(item.get("observed")), expected=_figure(item.get("expected"))
     )

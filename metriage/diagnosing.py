@@ -486,8 +486,7 @@ _TOLD = (FORECASTS, BATCH_FINDINGS, FINDINGS)
 def _write(lake: Lake, diagnosis: Diagnosis, positions: Sequence[Position] = ()) -> None:
     """Write what a diagnosis comes to, once."""
     done = told_until(lake)
-    parts = {FORECASTS: diagnosis.forecasts, BATCH_FINDINGS: diagnosis.batch_findings}
-    for table, rows in parts.items():
+    for table, rows in ((FORECASTS, diagnosis.forecasts), (BATCH_FINDINGS, diagnosis.batch_findings)):
         # Rows of this time without findings are those of a diagnosis that was killed in between.
         killed = bool(positions) and told_until(lake, table) == diagnosis.as_of != done
         if rows.height and not killed:

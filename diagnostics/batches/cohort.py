@@ -135,11 +135,13 @@ def seen_of(recent: pl.DataFrame, cold_c: float) -> pl.DataFrame:
         Columns of :data:`SEEN`.
     """
     newest = pl.col("day").arg_max()
+    began, first = pl.col("first_seen_ts").min().dt.date(), pl.col("day").min()
     return (
         recent.lazy()
         .group_by("meter_id")
         .agg(
-            pl.min_horizontal(pl.col("first_seen_ts").min().dt.date(), pl.col("day").min()).alias("first_day"),
+            # A day of the meter's zone may have begun on the day before in UTC.
+            pl.when(began < first - pl.duration(days=1)).then(began).otherwise(first).alias("first_day"),
             pl.col("day").max().alias("last_day"),
             pl.col("firmware").get(newest).alias("seen_firmware"),
             pl.col("rssi_median_dbm").median().alias("rssi_dbm"),
@@ -322,7 +324,8 @@ def cold_days(weather: pl.DataFrame, cold_c: float) -> pl.DataFrame:
     each = measured.join(kinds, how="cross").with_columns((pl.col("min_c") * share + lift < cold_c).alias("cold"))
     by = ["region", "kind"]
     return each.sort("date").with_columns(
-        pl.lit(1).cum_sum().over(by).alias("days"), pl.col("cold").cast(pl.Int64).cum_sum().over(by).alias("cold_days")
+        pl.col("date").cum_count().over(by).cast(pl.Int64).alias("days"),
+        pl.col("cold").cast(pl.Int64).cum_sum().over(by).alias("cold_days"),
     )
 
 
