@@ -387,7 +387,9 @@ def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
 
 def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) -> pl.DataFrame:
     """Add what depends on everything that was looked at: false-discovery shares and verdicts."""
-    p_value = measured["over_looks"].to_numpy()
+    # What is never called may not make room for others to be called.
+    few = measured["observed"].to_numpy() < settings.least_cases
+    p_value = np.where(few, 1.0, measured["over_looks"].to_numpy())
     if look is None:
         spread = measured["own_spread"].to_numpy()
         q = discrete_q_values(p_value, measured["expected"].to_numpy(), spread, settings.least_cases)
