@@ -87,3 +87,26 @@ def test_some_readings_stand_where_they_stand_among_all(seen: pl.DataFrame, shif
     some = order.of_some(stood.filter(mask), mask.arg_true().cast(pl.Int64).to_numpy())
 
     assert_frame_equal(order.of(stood).filter(pl.col("seq").is_not_null()), some)
+
+
+def test_few_ties_are_settled_where_they_stand() -> None:
+    """Of many readings two pairs of one time change places, and what was read stays as it was."""
+    seen = readings(
+        {
+            "ts": [START + timedelta(hours=hour - (hour in (100, 300))) for hour in range(400)],
+            "seq": [None if hour in (99, 299) else hour for hour in range(400)],
+            "volume_m3": [float(hour) for hour in range(400)],
+            "valve_state": ["closed" if hour == 100 else "open" for hour in range(400)],
+            "flags": [["conflict"] if hour == 99 else [] for hour in range(400)],
+        }
+    )
+    stood = placed(seen, 0)
+    before = stood.clone()
+    order = order_of(stood)
+    mask = stood["seq"].is_null() | (stood["seq"] > 298)
+    expected = stood.sort("meter_id", "ts", *TIE_ORDER, nulls_last=True, maintain_order=True)
+
+    assert_frame_equal(expected, order.of(stood).drop("key"))
+    some = order.of_some(stood.filter(mask), mask.arg_true().cast(pl.Int64).to_numpy())
+    assert_frame_equal(expected.filter(pl.col("seq").is_null() | (pl.col("seq") > 298)), some.drop("key"))
+    assert_frame_equal(before, stood)
