@@ -195,9 +195,9 @@ def _with_ties_settled(told: pl.DataFrame, tied: Integers, rows: Integers | None
     at = np.union1d(tied, tied + 1)
     moment = np.cumsum(~np.isin(at - 1, tied))
     ties = [name for name in TIE_ORDER if name in told.columns]
-    tied = told.select(pl.col(ties).gather(at if rows is None else rows[at]))
     settled = (
-        tied.with_columns(pl.Series("moment", moment))
+        told.select(pl.col(ties).gather(at if rows is None else rows[at]))
+        .with_columns(pl.Series("moment", moment))
         .with_row_index("place")
         .sort("moment", *ties, nulls_last=True, maintain_order=True)["place"]
         .cast(pl.Int64)

@@ -96,8 +96,7 @@ def _group(days: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
     """Return the group and day of each row as one number, empty where one of the keys is."""
     number = days["day"].to_physical().cast(pl.Int64)
     for key in keys:
-        most = days[key].max()
-        number = number * (1 if most is None else int(most) + 1) + days[key]
+        number = number * (days[key].n_unique() + 1) + days[key]
     return number.alias("_group")
 
 
