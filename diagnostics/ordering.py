@@ -29,12 +29,15 @@ class Order:
     keys : numpy.ndarray, shape (readings kept,)
         Key of each reading in order.
     rows : numpy.ndarray, shape (readings kept,), or None
-        Where it stood before; None: they stand in order, and all are kept.
+        Where it stood before; None: all are kept, and stand in order but for those `moved`.
+    moved : tuple of numpy.ndarray, optional
+        Places that hold another reading than the one that stood there, and where those stood.
     """
 
     heads: pl.DataFrame
     keys: Integers
     rows: Integers | None
+    moved: tuple[Integers, Integers] | None = None
 
     @classmethod
     def empty(cls) -> Order:
@@ -45,19 +48,53 @@ class Order:
         """Return `readings` in order, with ``key``."""
         if not readings.columns:
             return _key(self.keys).to_frame()
-        return _placed(readings, self.rows).with_columns(_key(self.keys))
+        return self._placed(readings).with_columns(_key(self.keys))
 
     def of_some(self, readings: pl.DataFrame, at: Integers) -> pl.DataFrame:
         """Return some of the readings, which stood `at` these places, in order and with ``key``."""
-        if self.rows is None:
+        place = self._place(at)
+        if place is at:
             return readings.rechunk().with_columns(_key(self.keys[at]))
-        height = max(int(self.rows.max(initial=-1)), int(at.max(initial=-1))) + 1
-        places = np.full(height, -1)
-        places[self.rows] = np.arange(len(self.rows))
-        place = places[at]
         chosen = np.flatnonzero(place >= 0)
         chosen = chosen[np.argsort(place[chosen], kind="stable")]
         return readings[chosen].with_columns(_key(self.keys[place[chosen]]))
+
+    def _placed(self, readings: pl.DataFrame) -> pl.DataFrame:
+        if self.rows is not None:
+            return readings[self.rows]
+        if self.moved is None:
+            return readings.rechunk()
+        return pl.DataFrame([self._with_moved(values.rechunk()) for values in readings])
+
+    def _with_moved(self, values: pl.Series) -> pl.Series:
+        if self.moved is None or values.dtype == pl.List:  # of lists no single one can be set
+            return values.gather(self._rows())
+        places, before = self.moved
+        return values.clone().scatter(places, values.gather(before))
+
+    def _place(self, at: Integers) -> Integers:
+        """Return the places of the readings that stood `at` these, -1 for those that are not kept."""
+        if self.rows is None and self.moved is None:
+            return at
+        if self.rows is not None:
+            places = np.full(max(int(self.rows.max(initial=-1)), int(at.max(initial=-1))) + 1, -1)
+            places[self.rows] = np.arange(len(self.rows))
+            return places[at]
+        to, before = self.moved  # type: ignore[misc]
+        by_before = np.argsort(before)
+        to, before = to[by_before], before[by_before]
+        near = np.minimum(np.searchsorted(before, at), len(before) - 1)
+        place: Integers = np.where(before[near] == at, to[near], at)
+        return place
+
+    def _rows(self) -> Integers:
+        """Return where each reading in order stood before."""
+        if self.rows is not None:
+            return self.rows
+        rows = np.arange(len(self.keys))
+        if self.moved is not None:
+            rows[self.moved[0]] = self.moved[1]
+        return rows
 
     def only(self, days: pl.DataFrame | None) -> Order:
         """Return the order of the readings that fall on `days` (``day``, or ``meter_id`` and ``day``); None: all."""
@@ -71,25 +108,7 @@ class Order:
             return self
         there = np.flatnonzero(kept[self.keys])
         renumbered = (np.cumsum(kept) - 1)[self.keys[there]]
-        return Order(self.heads.filter(pl.Series(kept)), renumbered, there if self.rows is None else self.rows[there])
-
-
-def _placed(readings: pl.DataFrame, rows: Integers | None) -> pl.DataFrame:
-    """Return `readings` as `rows` has them; where few of them stand elsewhere, only those are moved."""
-    if rows is None:
-        return readings.rechunk()
-    if len(rows) == readings.height:
-        moved = np.flatnonzero(rows != np.arange(len(rows)))
-        if len(moved) <= FEW_MOVED * len(rows):
-            return pl.DataFrame([_with_moved(values.rechunk(), moved, rows) for values in readings])
-    return readings[rows]
-
-
-def _with_moved(values: pl.Series, moved: Integers, rows: Integers) -> pl.Series:
-    """Return `values` as `rows` has them, which differ from where they stand at `moved` only."""
-    if values.dtype == pl.List:
-        return values.gather(rows)
-    return values.clone().scatter(moved, values.gather(rows[moved]))
+        return Order(self.heads.filter(pl.Series(kept)), renumbered, self._rows()[there])
 
 
 def _key(keys: Integers) -> pl.Series:
@@ -119,10 +138,15 @@ def in_order(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
     took[starts[1:] - 1] = 1  # from one key to the next
     if took.min(initial=1) < 0:
         return _sorted(readings, told)
-    tied = np.flatnonzero(took == 0)
-    if len(tied):
-        rows = _with_ties_settled(told, tied, rows)
-    return Order(heads, _numbered(starts, len(ts)), rows)
+    places, before = _with_ties_settled(told, np.flatnonzero(took == 0), rows)
+    numbers = _numbered(starts, len(ts))
+    if not len(places):
+        return Order(heads, numbers, rows)
+    if rows is None and len(places) <= FEW_MOVED * len(ts):
+        return Order(heads, numbers, None, (places, before))
+    rows = np.arange(len(ts)) if rows is None else rows
+    rows[places] = before
+    return Order(heads, numbers, rows)
 
 
 def _starts(readings: pl.DataFrame) -> Integers:
@@ -180,8 +204,8 @@ def _run_by_run(heads: pl.DataFrame, starts: Integers, ts: Integers) -> tuple[pl
     return placed.select(pl.col("meter_id", "day").gather(first)), begins[first], rows
 
 
-def _with_ties_settled(told: pl.DataFrame, tied: Integers, rows: Integers | None) -> Integers | None:
-    """Return where the readings stand when those of one meter and time go by :data:`TIE_ORDER`; None: as they do.
+def _with_ties_settled(told: pl.DataFrame, tied: Integers, rows: Integers | None) -> tuple[Integers, Integers]:
+    """Return the places that change where readings of one meter and time go by :data:`TIE_ORDER`.
 
     Parameters
     ----------
@@ -191,20 +215,23 @@ def _with_ties_settled(told: pl.DataFrame, tied: Integers, rows: Integers | None
         Places in order whose next reading is of the same meter and time.
     rows : numpy.ndarray, shape (readings,), or None
         The order so far.
+
+    Returns
+    -------
+    places, before : numpy.ndarray
+        The places, and where the readings stood that belong there.
     """
     at = np.union1d(tied, tied + 1)
     moment = np.cumsum(~np.isin(at - 1, tied))
     ties = [name for name in TIE_ORDER if name in told.columns]
+    stood = at if rows is None else rows[at]
     settled = (
-        told.select(pl.col(ties).gather(at if rows is None else rows[at]))
+        told.select(pl.col(ties).gather(stood))
         .with_columns(pl.Series("moment", moment))
         .with_row_index("place")
         .sort("moment", *ties, nulls_last=True, maintain_order=True)["place"]
         .cast(pl.Int64)
         .to_numpy()
     )
-    if (settled[1:] > settled[:-1]).all():
-        return rows
-    indices = np.arange(told.height) if rows is None else rows.copy()
-    indices[at] = indices[at][settled]
-    return indices
+    changed = settled != np.arange(len(settled))
+    return at[changed], stood[settled][changed]
