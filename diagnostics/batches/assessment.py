@@ -1,0 +1,407 @@
+"""Which groups fail more often than their exposure explains, and what decided it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from scipy import stats
+
+from diagnostics.batch_settings import BatchSettings
+from diagnostics.batches.discoveries import discrete_q_values, q_values
+from diagnostics.batches.exposure import AGE, COUNTS, exposure
+from diagnostics.batches.looks import Look, looks_taken, over_looks
+from diagnostics.batches.reference import Cells, Reference, reference
+from diagnostics.batches.shrinkage import Usual, shrunken, usual_ratios
+from diagnostics.batches.tails import Floats, sums, upper_tail
+from lake.errors import UsageError
+
+VERDICTS = ("act", "watch", "normal", "not_separable")
+_TOLD = 12  # strata and places of a group that are told
+
+_STRATUM = pl.Struct(
+    {
+        "stratum": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64,
+        "others_days": pl.Float64, "others_failures": pl.Float64, "compared": pl.Boolean,
+    }
+)  # fmt: skip
+_PLACE = pl.Struct(
+    {"place": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64, "shared": pl.Boolean}
+)
+WHY: dict[str, pl.DataType | type[pl.DataType]] = {
+    "reason": pl.String, "crude_expected": pl.Float64, "set_aside": pl.Boolean, "not_compared": pl.Float64,
+    "kept_observed": pl.Float64, "kept_expected": pl.Float64, "kept_p_value": pl.Float64, "places": pl.List(_PLACE),
+    "strata": pl.List(_STRATUM),
+}  # fmt: skip
+
+
+def assess(
+    table: pl.DataFrame,
+    *,
+    strata: Sequence[str],
+    places: Sequence[str] = (),
+    settings: BatchSettings | None = None,
+    look: Look | None = None,
+    age_bands_days: Sequence[int] = (),
+    periods: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Compare each group with the others in the same strata and places.
+
+    Parameters
+    ----------
+    table : polars.DataFrame
+        Devices, or cells as :func:`~diagnostics.batches.exposure.exposure` returns them.
+    strata : sequence of str
+        Columns that tell of exposure, the most telling first: where data are thin, the last ones are pooled.
+    places : sequence of str
+        Columns that name a place, such as the region: places may differ for reasons nobody knows, and a group that is
+        alone in a place cannot be told from it.
+    settings : BatchSettings, optional
+    look : Look, optional
+        That this is one of many looks; without it the error budget is that of a single one.
+    age_bands_days, periods
+        As :func:`~diagnostics.batches.exposure.exposure` takes them; only where `table` holds devices.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row a group: ``group, devices, exposure_days, observed, expected, ratio, ratio_low, ratio_high`` (shrunken,
+        with the interval of the settings), ``raw_ratio, p_value, q_value, verdict, dispersion`` (by how much ordinary
+        groups spread), ``looks``, and ``why``: the comparison that decided it (`not_compared`: share of the exposure
+        [meter-days] for which there is no comparison; `kept_…`: what is left without it). In the order of
+        :func:`rank`.
+
+    Raises
+    ------
+    UsageError
+        The table lacks a column or contradicts itself.
+    """
+    found = assess_many(
+        {("", ""): table}, strata=strata, places=places, settings=settings, look=look, age_bands_days=age_bands_days,
+        periods=periods,
+    )  # fmt: skip
+    return found.drop("scope", "fault")
+
+
+def assess_many(
+    tables: Mapping[tuple[str, str], pl.DataFrame],
+    *,
+    strata: Sequence[str] | Mapping[str, Sequence[str]],
+    places: Sequence[str] | Mapping[str, Sequence[str]] = (),
+    settings: BatchSettings | None = None,
+    look: Look | None = None,
+    age_bands_days: Sequence[int] = (),
+    periods: pl.DataFrame | None = None,
+) -> pl.DataFrame:
+    """Compare the groups of several scopes and faults; the error budget is that of all of them together.
+
+    Parameters
+    ----------
+    tables : mapping of (scope, fault) to polars.DataFrame
+        Devices or cells of each.
+    strata, places : sequence of str, or mapping of scope to sequence of str
+        As in :func:`assess`.
+    settings, look, age_bands_days, periods
+        As in :func:`assess`.
+
+    Returns
+    -------
+    polars.DataFrame
+        As :func:`assess` returns it, with ``scope`` and ``fault`` in front.
+    """
+    chosen = BatchSettings() if settings is None else settings
+    measured = []
+    for (scope, fault), table in tables.items():
+        own_strata = strata.get(scope, ()) if isinstance(strata, Mapping) else strata
+        own_places = places.get(scope, ()) if isinstance(places, Mapping) else places
+        cells, devices = _cells_of(table, own_strata, own_places, age_bands_days, periods)
+        if age_bands_days and AGE in cells.columns:
+            own_strata = [*own_strata, AGE]
+        measured.append(_measured(cells, devices, own_strata, own_places, chosen, look).with_columns(
+            pl.lit(scope).alias("scope"), pl.lit(fault).alias("fault")
+        ))  # fmt: skip
+    if not measured:
+        raise UsageError("there is nothing to assess: no table was given")
+    return rank(_judged(pl.concat(measured), chosen, look))
+
+
+def rank(assessed: pl.DataFrame) -> pl.DataFrame:
+    """Order groups by the lower end of their shrunken ratio, then by the ratio.
+
+    A group of few devices has a wide interval and does not lead, however many of them failed.
+    """
+    keys = [name for name in ("scope", "fault", "group") if name in assessed.columns]
+    return assessed.sort("ratio_low", "ratio", *keys, descending=[True, True, *(False for _ in keys)], nulls_last=True)
+
+
+def _cells_of(
+    table: pl.DataFrame,
+    strata: Sequence[str],
+    places: Sequence[str],
+    age_bands_days: Sequence[int],
+    periods: pl.DataFrame | None,
+) -> tuple[pl.DataFrame, pl.DataFrame]:
+    """Return cells in a fixed order, and how many devices each group has."""
+    split = [*strata, *(name for name in places if name not in strata)]
+    if "device" in table.columns:
+        cells = exposure(table, split, age_bands_days=age_bands_days, periods=periods)
+        devices = table.group_by(pl.col("group").cast(pl.String)).agg(
+            pl.col("device").n_unique().cast(pl.Int64).alias("devices")
+        )
+        return cells, devices
+    needed = ["group", *split, *COUNTS]
+    missing = [name for name in needed if name not in table.columns]
+    if missing:
+        raise UsageError(f"the table has no column {', '.join(missing)}; give devices, or cells of exposure()")
+    keys = ["group", *split, *([AGE] if age_bands_days and AGE in table.columns else [])]
+    dates = [pl.col("since").min()] if "since" in table.columns else []
+    dates += [pl.col("until").max()] if "until" in table.columns else []
+    cells = table.with_columns(pl.col("group").cast(pl.String)).group_by(keys).agg(*(pl.col(COUNTS).sum(), *dates))
+    return cells.sort(keys), cells.group_by("group").agg(pl.col("devices").sum())
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """What a part of each group's exposure shows."""
+
+    observed: Floats
+    expected: Floats
+    spread: Floats
+
+    @classmethod
+    def of(cls, cells: Cells, told: Reference, kept: NDArray[np.bool_] | None = None) -> _Sums:
+        """Sum up the cells that are kept; what strata and places leave open adds to the spread."""
+        within = np.ones(cells.days.size, dtype=bool) if kept is None else kept
+        expected = told.cell_expected * within
+        total = cells.by_group(expected)
+        variance = _squares(cells, cells.strata[-1], expected, told.cell_spread)
+        for place, spread in zip(cells.places, told.place_spread, strict=True):
+            variance += _squares(cells, place, expected, spread)
+        return cls(cells.by_group(cells.failures * within), total, variance / np.maximum(total, 1e-12) ** 2)
+
+    def tail(self, dispersion: float) -> Floats:
+        """Return the exact tail; where nothing is to be expected there is no comparison, and no excess."""
+        tail = upper_tail(self.observed, self.expected, self.spread + dispersion)
+        return np.where(self.expected > 0, tail, 1.0)
+
+
+def _squares(cells: Cells, key: NDArray[np.int64], expected: Floats, spread: Floats) -> Floats:
+    """Return by group the variance of what is expected, when the cells of one key are wrong together."""
+    width = int(key.max(initial=0)) + 1
+    known = cells.group >= 0
+    pairs, code = np.unique(cells.group[known] * width + key[known], return_inverse=True)
+    together = sums(code.astype(np.int64), expected[known], pairs.size)
+    of_pair = np.zeros(pairs.size)
+    of_pair[code] = spread[known]
+    return sums(pairs // width, together**2 * of_pair, cells.groups)
+
+
+def _measured(
+    frame: pl.DataFrame,
+    devices: pl.DataFrame,
+    strata: Sequence[str],
+    places: Sequence[str],
+    settings: BatchSettings,
+    look: Look | None,
+) -> pl.DataFrame:
+    """Return one row a group with everything but what depends on the other scopes."""
+    cells = Cells.of(frame, strata, places)
+    names = frame.filter(pl.col("group").is_not_null())["group"].unique(maintain_order=True).alias("group")
+    days = cells.by_group(cells.days)
+    set_aside = np.zeros(cells.groups, dtype=bool)
+    told = reference(cells, set_aside, settings)
+    whole = _Sums.of(cells, told)
+    usual = usual_ratios(whole.observed, whole.expected, whole.spread, settings.dispersion)
+    set_aside = _suspects(whole, usual, days, float(cells.days.sum()), settings)
+    if set_aside.any():
+        told = reference(cells, set_aside, settings)
+        whole = _Sums.of(cells, told)
+        usual = usual_ratios(whole.observed, whole.expected, whole.spread, settings.dispersion)
+    ratio, low, high = shrunken(whole.observed, whole.expected, whole.spread, usual, settings.interval)
+    p_value = whole.tail(usual.spread)
+    kept = _kept(cells, told, settings)
+    left = _Sums.of(cells, told, kept)
+    looks = _looks(frame, cells, look)
+    over = p_value if look is None else over_looks(p_value, whole.expected, looks, look, settings.least_cases)
+    left_p = left.tail(usual.spread)
+    all_days, all_failures = cells.days.sum(), cells.failures.sum()
+    own_failures = cells.by_group(cells.failures)
+    crude = days * (all_failures - own_failures) / np.maximum(all_days - days, 1e-9)
+    numbers = pl.DataFrame(
+        {
+            "group": names,
+            "exposure_days": days,
+            "observed": whole.observed,
+            "expected": whole.expected,
+            "ratio": ratio,
+            "ratio_low": low,
+            "ratio_high": high,
+            "raw_ratio": np.where(whole.expected > 0, whole.observed / np.maximum(whole.expected, 1e-12), np.nan),
+            "p_value": p_value,
+            "over_looks": over,
+            "dispersion": np.full(cells.groups, usual.spread),
+            "own_spread": whole.spread + usual.spread,
+            "looks": looks,
+            "crude_expected": crude,
+            "set_aside": set_aside,
+            "not_compared": cells.by_group(cells.days * ~kept) / np.maximum(days, 1e-12),
+            "kept_observed": left.observed,
+            "kept_expected": left.expected,
+            "kept_p_value": left_p,
+            "power": _power(left, usual, ratio, settings),
+        }
+    ).with_columns(pl.col("raw_ratio").fill_nan(None), pl.col("looks", "exposure_days", "observed").cast(pl.Int64))
+    return (
+        numbers.join(devices, on="group", how="left", maintain_order="left")
+        .join(_strata_told(cells, told, strata), on="group", how="left", maintain_order="left")
+        .join(_places_told(cells, told, places), on="group", how="left", maintain_order="left")
+    )
+
+
+def _suspects(sums: _Sums, usual: Usual, days: Floats, all_days: float, settings: BatchSettings) -> NDArray[np.bool_]:
+    """Return the groups that shall not say what others are to expect: the least probable ones, up to a share."""
+    tail = sums.tail(usual.spread)
+    suspect = (tail <= settings.set_aside_p) & (sums.observed >= settings.least_cases)
+    order = np.lexsort((-sums.observed, tail))
+    share = np.cumsum(days[order] * suspect[order]) / max(all_days, 1e-12)
+    within = np.empty_like(suspect)
+    within[order] = share <= settings.set_aside_share
+    return suspect & within
+
+
+def _kept(cells: Cells, told: Reference, settings: BatchSettings) -> NDArray[np.bool_]:
+    """Return the cells that can prove something: others share their stratum and place.
+
+    Of the places where a group is alone, the ones with the greatest excess prove nothing; what repeats itself in
+    further ones is the group's.
+    """
+    kept = told.compared.copy()
+    known = cells.group >= 0
+    for place, shared in zip(cells.places, told.shared, strict=True):
+        width = int(place.max(initial=0)) + 1
+        alone = known & ~shared
+        pairs, code = np.unique(cells.group[alone] * width + place[alone], return_inverse=True)
+        excess = sums(code.astype(np.int64), (cells.failures - told.cell_expected)[alone], pairs.size)
+        group = pairs // width
+        order = np.lexsort((-excess, group))
+        nth = np.arange(pairs.size) - np.searchsorted(group[order], group[order], side="left")
+        worst = np.empty(pairs.size, dtype=bool)
+        worst[order] = nth < settings.lone_places
+        kept[alone] &= ~worst[code]
+    return kept
+
+
+def _power(left: _Sums, usual: Usual, ratio: Floats, settings: BatchSettings) -> Floats:
+    """Return the probability that what is left would confirm an excess by `ratio`."""
+    spread = np.maximum(left.spread + usual.spread, 1e-9)
+    mean = np.maximum(left.expected, 1e-9)
+    needed = stats.nbinom.isf(settings.confirm_p, 1 / spread, 1 / (1 + spread * mean)) + 1
+    return upper_tail(np.asarray(needed, dtype=np.float64), mean * np.maximum(ratio, 1.0), left.spread)
+
+
+def _looks(frame: pl.DataFrame, cells: Cells, look: Look | None) -> Floats:
+    """Return how many looks each group has had, by the dates of its exposure."""
+    if look is None:
+        return np.ones(cells.groups)
+    if "since" not in frame.columns or "until" not in frame.columns:
+        raise UsageError("looks are counted from the first day of exposure: the cells need the columns since and until")
+    as_of = frame["until"].max()
+    exposed = (pl.lit(as_of) - pl.col("since").min()).dt.total_days().cast(pl.Float64).alias("days")
+    first = frame.filter(pl.col("group").is_not_null()).group_by("group", maintain_order=True).agg(exposed)
+    return looks_taken(first["days"].to_numpy(), look)
+
+
+def _strata_told(cells: Cells, told: Reference, strata: Sequence[str]) -> pl.DataFrame:
+    """Return what each group had and was to expect in its strata, the most weighty first."""
+    named = [pl.format("{}={}", pl.lit(name), pl.col(name).cast(pl.String).fill_null("?")) for name in strata]
+    label = pl.concat_str(named, separator=", ") if named else pl.lit("all")
+    rows = cells.frame.select("group", label.alias("stratum")).with_columns(
+        pl.Series("days", cells.days),
+        pl.Series("observed", cells.failures),
+        pl.Series("expected", told.cell_expected),
+        pl.Series("others_days", told.others_days),
+        pl.Series("others_failures", told.others_failures),
+        pl.Series("compared", told.compared),
+    )
+    summed = (
+        rows.filter(pl.col("group").is_not_null())
+        .group_by("group", "stratum", maintain_order=True)
+        .agg(
+            pl.col("days", "observed", "expected").sum(),
+            pl.col("others_days", "others_failures").first(),
+            pl.col("compared").first(),
+        )
+    )
+    return _listed(summed, "strata", _STRATUM)
+
+
+def _places_told(cells: Cells, told: Reference, places: Sequence[str]) -> pl.DataFrame:
+    """Return what each group had and was to expect in its places of the first column, the most weighty first."""
+    if not places:
+        return pl.DataFrame(schema={"group": pl.String, "places": pl.List(_PLACE)})
+    rows = cells.frame.select("group", pl.col(places[0]).cast(pl.String).fill_null("?").alias("place")).with_columns(
+        pl.Series("days", cells.days),
+        pl.Series("observed", cells.failures),
+        pl.Series("expected", told.cell_expected),
+        pl.Series("shared", told.shared[0]),
+    )
+    summed = (
+        rows.filter(pl.col("group").is_not_null())
+        .group_by("group", "place", maintain_order=True)
+        .agg(pl.col("days", "observed", "expected").sum(), pl.col("shared").first())
+    )
+    return _listed(summed, "places", _PLACE)
+
+
+def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
+    columns = [field.name for field in dtype.fields]
+    return (
+        rows.sort("group", pl.max_horizontal("observed", "expected"), columns[0], descending=[False, True, False])
+        .group_by("group", maintain_order=True)
+        .agg(pl.struct(columns).head(_TOLD).alias(name))
+        .with_columns(pl.col(name).cast(pl.List(dtype)))
+    )
+
+
+def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) -> pl.DataFrame:
+    """Add what depends on everything that was looked at: false-discovery shares and verdicts."""
+    p_value = measured["over_looks"].to_numpy()
+    if look is None:
+        spread = measured["own_spread"].to_numpy()
+        q = discrete_q_values(p_value, measured["expected"].to_numpy(), spread, settings.least_cases)
+    else:
+        q = q_values(p_value)
+    enough = pl.col("observed") >= settings.least_cases
+    called_act = enough & (pl.col("q_value") <= settings.act_false_share) & (pl.col("ratio") >= settings.act_ratio)
+    called = enough & (pl.col("q_value") <= settings.watch_false_share) & (pl.col("ratio") >= settings.watch_ratio)
+    confirmed = (pl.col("not_compared") == 0) | (
+        pl.col("kept_p_value") <= pl.max_horizontal(pl.lit(settings.confirm_p), 2 * pl.col("p_value"))
+    )
+    nothing_beside = pl.col("expected") <= 0
+    reason = (
+        pl.when(~enough).then(pl.lit("few_cases"))
+        .when(nothing_beside).then(pl.lit("no_comparison"))
+        .when(called & confirmed).then(pl.lit("excess"))
+        .when(called & (pl.col("power") >= settings.power)).then(pl.lit("elsewhere_as_expected"))
+        .when(called).then(pl.lit("alone_there"))
+        .otherwise(pl.lit("as_expected"))
+    )  # fmt: skip
+    verdict = (
+        pl.when(pl.col("reason").is_in(["no_comparison", "alone_there"])).then(pl.lit("not_separable"))
+        .when((pl.col("reason") == "excess") & called_act).then(pl.lit("act"))
+        .when(pl.col("reason") == "excess").then(pl.lit("watch"))
+        .otherwise(pl.lit("normal"))
+    )  # fmt: skip
+    return (
+        measured.with_columns(pl.Series("q_value", q, dtype=pl.Float64))
+        .with_columns(reason.alias("reason"))
+        .with_columns(verdict.alias("verdict"))
+        .select(
+            "scope", "fault", "group", "devices", "exposure_days", "observed", "expected", "ratio", "ratio_low",
+            "ratio_high", "raw_ratio", "p_value", "q_value", "verdict", "dispersion", "looks",
+            pl.struct(list(WHY)).cast(pl.Struct(WHY)).alias("why"),
+        )
+    )  # fmt: skip

@@ -1,0 +1,146 @@
+"""Ratios of observed to expected, drawn towards what is usual by as much as little data deserve."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+from diagnostics.batches.tails import Floats, log_probability
+
+_SPREADS = np.array([0.0, 0.01, 0.02, 0.035, 0.05, 0.075, 0.1, 0.15, 0.2, 0.3, 0.45, 0.7, 1.0, 1.5, 2.5, 4.0])
+_ODD_RATIOS = np.array([2.0, 2.7, 3.6, 5.0, 8.0])
+_ODD_SHARES = np.array([0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15])
+_ODD_SHAPE = 4.0  # odd groups differ among each other by half their mean
+_SHARE_PRIOR = 20.0  # odd groups are rare before data tell: density ∝ (1 - share)^20
+
+
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """How true ratios of groups spread: most of them around 1, a few odd ones apart.
+
+    A mixture of two gamma distributions (W. DuMouchel, Am. Stat. 53 (1999) 177, doi:10.1080/00031305.1999.10474456):
+    one for ordinary groups, whose spread widens the tails, and one for odd ones, so that these neither widen the tails
+    of the others nor are drawn to 1 themselves.
+
+    Parameters
+    ----------
+    spread : float
+        Variance of the ratios of ordinary groups; their mean is 1.
+    odd_share : float
+        Share of odd groups.
+    odd_ratio : float
+        Mean ratio of the odd ones.
+    """
+
+    spread: float
+    odd_share: float
+    odd_ratio: float
+
+
+def spread_of(observed: Floats, expected: Floats, prior: float) -> float:
+    r"""Return how much more the rates spread than chance alone: :math:`\varphi` of the negative binomial.
+
+    The mean over the posterior on a grid, with an exponential prior: with few counts the prior speaks, with many they
+    do.
+
+    Parameters
+    ----------
+    observed, expected : ndarray of float, shape (n,)
+    prior : float
+        Spread to expect before data tell.
+    """
+    kept = expected > 0
+    if kept.sum() < 2:
+        return prior
+    likelihood = log_probability(observed[kept], expected[kept], _SPREADS[:, None]).sum(axis=1)
+    return float(np.sum(_posterior(likelihood - _SPREADS / prior + np.log(_widths())) * _SPREADS))
+
+
+def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float) -> Usual:
+    """Learn from all groups how true ratios spread.
+
+    Parameters
+    ----------
+    observed, expected : ndarray of float, shape (n,)
+    extra : ndarray of float, shape (n,)
+        Spread that each group has beside the common one: its expected count is an estimate itself.
+    prior : float
+        Spread of ordinary groups to expect before data tell.
+    """
+    kept = expected > 0
+    count, mean, own = observed[kept], expected[kept], extra[kept]
+    if count.size == 0:
+        return Usual(prior, float(_ODD_SHARES[0]), float(_ODD_RATIOS[1]))
+    ordinary = log_probability(count, mean, _SPREADS[:, None] + own)
+    odd = log_probability(count, mean * _ODD_RATIOS[:, None], 1 / _ODD_SHAPE + own)
+    total = np.empty((len(_SPREADS), len(_ODD_RATIOS), len(_ODD_SHARES)))
+    for place, share in enumerate(_ODD_SHARES):
+        both = np.logaddexp(np.log1p(-share) + ordinary[:, None, :], np.log(share) + odd[None, :, :])
+        total[:, :, place] = both.sum(axis=2)
+    total += (np.log(_widths()) - _SPREADS / prior)[:, None, None]
+    total += (np.log(np.gradient(_ODD_SHARES)) + _SHARE_PRIOR * np.log1p(-_ODD_SHARES))[None, None, :]
+    weight = _posterior(total)
+    return Usual(
+        float(np.sum(weight.sum(axis=(1, 2)) * _SPREADS)),
+        float(np.sum(weight.sum(axis=(0, 1)) * _ODD_SHARES)),
+        float(np.exp(np.sum(weight.sum(axis=(0, 2)) * np.log(_ODD_RATIOS)))),
+    )
+
+
+def _widths() -> Floats:
+    return np.asarray(np.gradient(_SPREADS), dtype=np.float64)
+
+
+def _posterior(log_weight: Floats) -> Floats:
+    weight = np.exp(log_weight - np.max(log_weight))
+    return np.asarray(weight / weight.sum())
+
+
+def shrunken(
+    observed: Floats, expected: Floats, extra: Floats, usual: Usual, interval: float
+) -> tuple[Floats, Floats, Floats]:
+    """Return the ratio of each group and its interval.
+
+    Parameters
+    ----------
+    observed, expected : ndarray of float, shape (n,)
+    extra : ndarray of float, shape (n,)
+        Relative variance of each expected count: it counts as if less had been seen.
+    usual : Usual
+        How true ratios spread.
+    interval : float
+        Probability of the interval.
+
+    Returns
+    -------
+    tuple of ndarray of float, shape (n,)
+        Mean, lower and upper end of the posterior.
+    """
+    worth = 1.0 / (1.0 + expected * extra)
+    count, mean = observed * worth, expected * worth
+    shape = np.array([1.0 / max(usual.spread, 1e-4), _ODD_SHAPE])
+    rate = np.array([shape[0], _ODD_SHAPE / usual.odd_ratio])
+    prior = np.log([1.0 - usual.odd_share, usual.odd_share])
+    a, b = shape[:, None] + count, rate[:, None] + mean
+    marginal = (
+        prior[:, None] + shape[:, None] * np.log(rate[:, None]) - special.gammaln(shape[:, None])
+        + special.gammaln(a) - a * np.log(b)
+    )  # fmt: skip
+    weight = np.exp(marginal - np.max(marginal, axis=0))
+    weight /= weight.sum(axis=0)
+    ends = [_quantile(level, weight, a, b) for level in ((1 - interval) / 2, (1 + interval) / 2)]
+    return np.sum(weight * a / b, axis=0), ends[0], ends[1]
+
+
+def _quantile(level: float, weight: Floats, a: Floats, b: Floats) -> Floats:
+    """Return the quantile of mixtures of two gamma distributions by halving."""
+    low = np.zeros(weight.shape[1])
+    high = np.max((a + 12 * np.sqrt(a) + 12) / b, axis=0)
+    for _ in range(44):
+        middle = (low + high) / 2
+        below: NDArray[np.bool_] = np.sum(weight * special.gammainc(a, b * middle), axis=0) < level
+        low, high = np.where(below, middle, low), np.where(below, high, middle)
+    return np.asarray((low + high) / 2, dtype=np.float64)
