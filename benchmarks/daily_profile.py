@@ -7,8 +7,9 @@ counted, nor in its CPU; memory is the summed PSS of the process. In turn, sever
 - metriage: production's own path. It reads the lake, makes all daily rows with their running state, commits them to a
   lake (fsynced Parquet), reads the window back and makes the features of all meters.
 - pyarrow: decodes every row of those columns that the profile reads and this lake fills, and drops it.
-- pandas, DuckDB: 44 of the daily columns, day by day of UTC, written as plain Parquet; without running state, late or
-  doubted readings, several sources or other zones. The sums of what they compute agree with ours, or this fails.
+- pandas, DuckDB: the same plain aggregates, 54 of the daily columns and 26 of the features, day by day of UTC, written
+  as plain Parquet and not flushed; without running state, peers, late or doubted readings, several sources or other
+  zones. What they compute adds up to what ours does, or this fails.
 
 ``python -m benchmarks daily_profile`` measures 10,000 meters; ``python -m benchmarks.daily_profile --meters 100000
 --rounds 1`` any number, ``--zone`` in another zone. DuckDB is measured where `make compare` has installed it.
@@ -45,7 +46,9 @@ COLUMNS = (
     "meter_id", "ts", "received_at", "source", "seq", "firmware", "volume_m3", "battery_v", "battery_load_v",
     "ambient_temperature_c", "rssi_dbm", "snr_db", "coverage_class", "valve_state",
 )  # fmt: skip
-AGREED = ("consumption_m3", "battery_v", "backward_counts")
+AGREED_DAYS = ("consumption_m3", "battery_median_v", "backward_counts")
+AGREED_FEATURES = ("day_m3_60d", "backward_counts_30d", "rssi_dbm_30d", "flow_days_30d")
+AGREED = ("rows", "consumption_m3", "battery_v", "backward_counts", "features", *AGREED_FEATURES)
 
 
 def make(lake: Path, work: Path, days: int, zone: str) -> dict[str, float]:
@@ -58,11 +61,10 @@ def make(lake: Path, work: Path, days: int, zone: str) -> dict[str, float]:
     profiled = time.perf_counter()
     features = view(window_rows(Lake(work), as_of.date() - timedelta(days=WINDOW_DAYS + 1)), as_of).features
     done, cpu = time.perf_counter(), time.process_time() - used
-    daily = Lake(work).scan(DAILY).select("consumption_m3", "battery_median_v", "backward_counts").sum().collect()
+    daily = Lake(work).scan(DAILY).select(AGREED_DAYS).sum().collect().row(0)
+    agreed = (rows, *daily, features.height, *features.select(AGREED_FEATURES).sum().row(0))
     return {
-        **dict(zip(AGREED, daily.row(0), strict=True)),
-        "rows": rows,
-        "features": features.height,
+        **dict(zip(AGREED, agreed, strict=True)),
         "seconds": done - began,
         "cpu_s": cpu,
         "profile_s": profiled - began,

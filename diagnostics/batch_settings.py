@@ -56,9 +56,12 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         float,
         Meta(description="Spread of ordinary groups to expect before data tell: variance of their rates to mean² [1]",
              gt=0),
-    ] = 0.05  # fmt: skip
+    ] = 0.03  # fmt: skip
     place_dispersion: Annotated[float, Meta(description="The same of places, such as regions and sites [1]", gt=0)] = (
         0.1
     )
     stratum_dispersion: Annotated[float, Meta(description="The same of strata [1]", gt=0)] = 0.5
+    carrier_confidence: Annotated[
+        Share, Meta(description="Probability from which on something is said to carry an excess [1]")
+    ] = 0.9
     interval: Annotated[Share, Meta(description="Probability of the intervals of the ratio [1]")] = 0.90

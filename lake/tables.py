@@ -37,6 +37,7 @@ from lake.durability import sync_files, sync_path
 from lake.errors import LakeError, VersionConflictError
 from lake.failpoints import reach
 from lake.schemas import TABLES, TableSchema
+from lake.sorting import sorted_by
 from lake.storage import FolderStorage, Storage, site_storage
 from lake.vocabulary import DType
 
@@ -641,7 +642,7 @@ class Lake:
             received_after=received_after,
             received_by=received_by,
         ).collect()
-        return rows.sort([name for name in _SORT if name in rows.columns], maintain_order=True)
+        return sorted_by(rows, [name for name in _SORT if name in rows.columns])
 
 
 def open_lake(site: str | Path) -> Lake:
@@ -777,9 +778,9 @@ def _partitions(table: TableSchema, rows: pl.DataFrame) -> Iterator[tuple[dict[s
     order = [name for name in _SORT if name in rows.columns]
     if table.partition is None:
         if rows.height:
-            yield {}, rows.sort(order, maintain_order=True)
+            yield {}, sorted_by(rows, order)
         return
-    rows = rows.sort(table.partition, *order, maintain_order=True)
+    rows = sorted_by(rows, [table.partition, *order])
     lengths = rows[table.partition].rle().struct.unnest()
     rows = rows.drop(table.partition)
     start = 0

@@ -19,7 +19,7 @@ from deltalake.transaction import AddAction
 
 from diagnostics.chain import STATE_BEFORE, chain
 from diagnostics.daily import day_profile
-from diagnostics.features import WINDOW_DAYS
+from diagnostics.features import UNREAD, WINDOW_DAYS
 from diagnostics.local_day import day_bounds, zones_of
 from diagnostics.settings import ProfileSettings
 from diagnostics.usable import NEEDED
@@ -340,16 +340,16 @@ def newest_rows(rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def window_rows(lake: Lake, start: date) -> pl.DataFrame:
-    """Return the rows of the table ``daily`` from a day on, of a meter and day the latest, sorted.
+    """Return the rows of the table ``daily`` from a day on, of a meter and day the latest, sorted, but for UNREAD.
 
-    They are put in order some meters at a time, and a column that no file fills is not read, so that little more than
-    the result is held at once.
+    They are put in order some meters at a time, and a column that no file fills or no diagnosis reads is not read, so
+    that little more than the result is held at once.
     """
     files = lake.parts(DAILY).filter(pl.col("last_day").is_null() | (pl.col("last_day") >= start))
     if files.is_empty():
         return DAILY.empty()
     filled = _filled_in_any(lake, files["path"].to_list())
-    columns = [name for name in DAILY.columns if name in filled]
+    columns = [name for name in DAILY.columns if name in filled and name not in UNREAD]
     since = pl.col("day") >= start
     names = lake.scan_parts(DAILY, files["path"].to_list()).filter(since).select("meter_id").collect()["meter_id"]
     cuts = names.unique().sort().gather_every(WINDOW_METERS)[1:].to_list()

@@ -14,7 +14,7 @@ from diagnostics.batch_settings import BatchSettings
 from diagnostics.batches.discoveries import discrete_q_values, q_values
 from diagnostics.batches.exposure import AGE, COUNTS, exposure
 from diagnostics.batches.looks import Look, looks_taken, over_looks
-from diagnostics.batches.reference import Cells, Reference, reference
+from diagnostics.batches.reference import Cells, Reference, codes, own_sums, reference
 from diagnostics.batches.shrinkage import Usual, shrunken, usual_ratios
 from diagnostics.batches.tails import Floats, sums, upper_tail
 from lake.errors import UsageError
@@ -28,13 +28,14 @@ _STRATUM = pl.Struct(
         "others_days": pl.Float64, "others_failures": pl.Float64, "compared": pl.Boolean,
     }
 )  # fmt: skip
+_ALONE = pl.Struct({"column": pl.String, "expected": pl.Float64})
 _PLACE = pl.Struct(
     {"place": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64, "shared": pl.Boolean}
 )
 WHY: dict[str, pl.DataType | type[pl.DataType]] = {
     "reason": pl.String, "crude_expected": pl.Float64, "set_aside": pl.Boolean, "not_compared": pl.Float64,
     "kept_observed": pl.Float64, "kept_expected": pl.Float64, "kept_p_value": pl.Float64, "places": pl.List(_PLACE),
-    "strata": pl.List(_STRATUM),
+    "strata": pl.List(_STRATUM), "by_column": pl.List(_ALONE),
 }  # fmt: skip
 
 
@@ -71,7 +72,7 @@ def assess(
         One row a group: ``group, devices, exposure_days, observed, expected, ratio, ratio_low, ratio_high`` (shrunken,
         with the interval of the settings), ``raw_ratio, p_value, q_value, verdict, dispersion`` (by how much ordinary
         groups spread), ``looks``, and ``why``: the comparison that decided it (`not_compared`: share of the exposure
-        [meter-days] for which there is no comparison; `kept_…`: what is left without it). In the order of
+        [device-days] for which there is no comparison; `kept_…`: what is left without it). In the order of
         :func:`rank`.
 
     Raises
@@ -258,6 +259,7 @@ def _measured(
         numbers.join(devices, on="group", how="left", maintain_order="left")
         .join(_strata_told(cells, told, strata), on="group", how="left", maintain_order="left")
         .join(_places_told(cells, told, places), on="group", how="left", maintain_order="left")
+        .join(_columns_told(frame, cells, strata), on="group", how="left", maintain_order="left")
     )
 
 
@@ -356,6 +358,23 @@ def _places_told(cells: Cells, told: Reference, places: Sequence[str]) -> pl.Dat
     return _listed(summed, "places", _PLACE)
 
 
+def _columns_told(frame: pl.DataFrame, cells: Cells, strata: Sequence[str]) -> pl.DataFrame:
+    """Return what each group was to expect if only one of the strata counted: which of them explains its failures."""
+    names = frame.filter(pl.col("group").is_not_null())["group"].unique(maintain_order=True)
+    parts = []
+    for column in strata:
+        key = codes(frame, [column])
+        days = sums(key, cells.days)[key] - own_sums(cells, key, cells.days)
+        failures = sums(key, cells.failures)[key] - own_sums(cells, key, cells.failures)
+        expected = cells.by_group(cells.days * failures / np.maximum(days, 1e-9))
+        parts.append(pl.DataFrame({"group": names, "column": column, "expected": expected}))
+    if not parts:
+        return pl.DataFrame(schema={"group": pl.String, "by_column": pl.List(_ALONE)})
+    return (
+        pl.concat(parts).group_by("group", maintain_order=True).agg(pl.struct("column", "expected").alias("by_column"))
+    )
+
+
 def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
     columns = [field.name for field in dtype.fields]
     return (
@@ -368,7 +387,9 @@ def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
 
 def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) -> pl.DataFrame:
     """Add what depends on everything that was looked at: false-discovery shares and verdicts."""
-    p_value = measured["over_looks"].to_numpy()
+    # What is never called may not make room for others to be called.
+    few = measured["observed"].to_numpy() < settings.least_cases
+    p_value = np.where(few, 1.0, measured["over_looks"].to_numpy())
     if look is None:
         spread = measured["own_spread"].to_numpy()
         q = discrete_q_values(p_value, measured["expected"].to_numpy(), spread, settings.least_cases)
