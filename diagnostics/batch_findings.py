@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import msgspec
 import polars as pl
 
-from diagnostics.batch_causes import Question, Told, cause_of
+from diagnostics.batch_causes import Told, causes
 from diagnostics.batch_settings import BatchSettings
 from diagnostics.batches import Look, assess_many
 from diagnostics.batches.cohort import STRATA, Cohort, places_of, strata_of
@@ -57,7 +57,7 @@ def batch_findings(cohort: Cohort, settings: BatchSettings | None = None) -> pl.
         tables, strata=strata, places=places, settings=settings, look=look, age_bands_days=AGE_BANDS_D
     ).with_columns(pl.col("scope").str.split(" ").list.first())
     asked = judged.filter(pl.col("verdict").is_in(ASKED))
-    told = _told(cohort, asked) if asked.height else _NOTHING
+    told = _told(cohort, asked, settings) if asked.height else _NOTHING
     rows = judged.join(told, on=["scope", "fault", "group"], how="left", maintain_order="left")
     order = pl.col("fault").replace_strict({name: place for place, name in enumerate(FAULTS)}, return_dtype=pl.Int64)
     return BATCH_FINDINGS.conform(
@@ -92,14 +92,14 @@ def _table(devices: pl.DataFrame, scope: str, fault: str) -> pl.DataFrame:
     return devices.select(pl.col(scope).alias("group"), *columns)
 
 
-def _told(cohort: Cohort, asked: pl.DataFrame) -> pl.DataFrame:
+def _told(cohort: Cohort, asked: pl.DataFrame, settings: BatchSettings) -> pl.DataFrame:
     """Return cause and evidence of the groups that stand out."""
     rows = []
     for fault in asked["fault"].unique(maintain_order=True):
         own = asked.filter(pl.col("fault") == fault)
-        question = Question(cohort, fault, own)
+        answers = causes(cohort, fault, own, settings)
         for group in own.iter_rows(named=True):
-            told = cause_of(question, group["scope"], group["group"], group["verdict"])
+            told = answers[group["scope"], group["group"]]
             rows.append(
                 {"scope": group["scope"], "fault": fault, "group": group["group"], "cause": told.cause,
                  "evidence": _evidence(group, told)}

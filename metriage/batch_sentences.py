@@ -13,6 +13,7 @@ from metriage.batch_texts import cause_title, fault_title, scope_title
 from metriage.labels import Language, cell
 
 _TOLD_PLACES = 6
+_DECIDED = ("itself", "other", "together", "open")
 
 # By what is seen, in English and Chinese.
 _SENTENCES: Mapping[str, tuple[str, str]] = {
@@ -39,35 +40,23 @@ _SENTENCES: Mapping[str, tuple[str, str]] = {
         "{of} 个区域中有 {more} 个高于预期：{listed}。",
     ),
     "place": ("{name} {observed} ({expected} expected)", "{name} {observed} 只（预期 {expected}）"),
-    "overlap_own": (
-        ("Most of its failures belong to {scope} {name}, too; but other meters of that {scope} have {rest_observed}"
-        " against {rest_expected} expected{elsewhere}: it is not the {scope}."),
+    "overlap": (
         (
-            "其故障多同属{scope} {name}；但该{scope}的其他表计实际 {rest_observed} 只，预期 "
-            "{rest_expected} 只{elsewhere}：问题不在该{scope}。"
+            "{inside} of its failures are of {scope} {name}. Others of that {scope}: {others} failed, {expected}"
+            " expected{elsewhere}. {conclusion}"
+        ),
+        (
+            "其中 {inside} 只故障同属{scope} {name}。该{scope}其他表计实际 {others} 只，预期 {expected} 只"
+            "{elsewhere}。{conclusion}"
         ),
     ),
-    "overlap_other": (
-        ("Most of its failures belong to {scope} {name}, and other meters of that {scope} have {rest_observed} against"
-        " {rest_expected} expected{elsewhere}: it is the {scope}."),
-        (
-            "其故障多同属{scope} {name}，且该{scope}的其他表计实际 {rest_observed} 只，预期 "
-            "{rest_expected} 只{elsewhere}：问题在该{scope}。"
-        ),
-    ),
-    "overlap_open": (
-        (
-            "Most of its failures belong to {scope} {name}, too: too few meters tell the two apart ({rest_meters}"
-            " others of that {scope}: {rest_observed} against {rest_expected} expected{elsewhere})."
-        ),
-        (
-            "其故障多同属{scope} {name}：可区分二者的表计太少（该{scope}其他 {rest_meters} 只：实际 "
-            "{rest_observed} 只，预期 {rest_expected} 只{elsewhere}）。"
-        ),
-    ),
+    "itself": ("So it is not the {scope}.", "问题不在该{scope}。"),
+    "other": ("So it is the {scope}.", "问题在该{scope}。"),
+    "together": ("Only the two together fail.", "仅二者同时具备时故障偏多。"),
+    "open": ("That is too little to tell the two apart.", "不足以区分二者。"),
     "elsewhere": (
-        "; outside of it {observed} against {expected}",
-        "；其外实际 {observed} 只，预期 {expected} 只",
+        "; the same group elsewhere: {observed} failed, {expected} expected",
+        "；本组在其外实际 {observed} 只，预期 {expected} 只",
     ),
     "cold": (
         "{observed} failed; without regard to cold {expected} would be expected, in like cold {in_like_cold}.",
@@ -207,18 +196,20 @@ def _places(item: Mapping[str, Any], zh: bool) -> str:
 
 def _overlap(item: Mapping[str, Any], language: Language) -> str:
     zh = language == "zh"
-    decided = item.get("decided") if item.get("decided") in {"own", "other"} else "open"
+    scope = scope_title(str(item.get("scope")), language)
+    decided = str(item.get("decided"))
+    conclusion = _SENTENCES[decided if decided in _DECIDED else "open"][zh].format(scope=scope)
     elsewhere = (
         _SENTENCES["elsewhere"][zh].format(
             observed=_count(item.get("elsewhere_observed")), expected=_figure(item.get("elsewhere_expected"))
         )
-        if item.get("elsewhere_meters")
+        if item.get("elsewhere_keys")
         else ""
     )
-    return _SENTENCES[f"overlap_{decided}"][zh].format(
-        scope=scope_title(str(item.get("scope")), language), name=cell(item.get("value")),
-        rest_meters=_count(item.get("rest_meters")), rest_observed=_count(item.get("rest_observed")),
-        rest_expected=_figure(item.get("rest_expected")), elsewhere=elsewhere,
+    return _SENTENCES["overlap"][zh].format(
+        scope=scope, name=cell(item.get("value")), inside=_count(item.get("inside_observed")),
+        others=_count(item.get("others_observed")), expected=_figure(item.get("others_expected")),
+        elsewhere=elsewhere, conclusion=conclusion,
     )  # fmt: skip
 
 

@@ -74,7 +74,7 @@ def test_bad_lot_is_the_cause_where_its_vendor_stands_out_through_it() -> None:
     assert ("act", "production_batch") == called(found, "production_batch")["L04"]
     assert vendor is None or vendor[1] == "production_batch"
     overlaps = seen_of(found, "production_batch", "L04", "batch_overlap")
-    assert ["own"] == [item["decided"] for item in overlaps if item["scope"] == "module_vendor"]
+    assert ["itself"] == [item["decided"] for item in overlaps if item["scope"] == "module_vendor"]
 
 
 def test_bad_module_is_not_blamed_on_its_lots() -> None:
