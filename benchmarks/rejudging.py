@@ -35,7 +35,10 @@ _PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local
 # Of these only values are used, which are told themselves: they may change without other daily rows.
 _VALUES_ALONE = ("diagnostics.settings", "diagnostics.features")
 # Methods of the line that have no part in the daily rows.
-_JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days", "_out_of_place")
+_JUDGING = (
+    "step", "conclude", "can_step", "_reception", "_previous", "_recent_days", "_out_of_place", "groups", "cohort",
+    "_today", "_history",
+)  # fmt: skip
 
 
 def days_of(site: Site) -> list[date]:

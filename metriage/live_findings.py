@@ -48,6 +48,18 @@ def live_findings(lake: Lake, as_of: datetime) -> pl.DataFrame:
     return rows.filter(pl.col("diagnosis_id") == pl.col("diagnosis_id").max())
 
 
+def newest_of_each_time(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return what diagnoses wrote, of a time that was diagnosed again only the rows of the newest one.
+
+    Parameters
+    ----------
+    rows : polars.LazyFrame
+        Rows of one mode with ``as_of`` and ``diagnosis_id``.
+    """
+    newest = rows.group_by("as_of").agg(pl.col("diagnosis_id").max())
+    return rows.join(newest, on=["as_of", "diagnosis_id"], how="semi")
+
+
 def microseconds(moment: datetime) -> int:
     """Return a time as an integer [µs since 1970 UTC]."""
     return (moment - _EPOCH) // _MICROSECOND
