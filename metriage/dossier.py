@@ -284,9 +284,11 @@ def history_of(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _forecasts(lake: Lake, finding: dict[str, Any], regions: list[str]) -> pl.DataFrame:
-    """Return what the same diagnosis expects: failures of the group, spares of its regions."""
-    rows = lake.scan(FORECASTS, start=finding["as_of"], end=finding["as_of"] + MICROSECOND).filter(
-        pl.col("diagnosis_id") == finding["diagnosis_id"]
+    """Return what the diagnosis of the same time expects: failures of the group, spares of its regions."""
+    rows = newest_of_each_time(
+        lake.scan(FORECASTS, start=finding["as_of"], end=finding["as_of"] + MICROSECOND).filter(
+            pl.col("mode") == finding["mode"]
+        )
     )
     own = (
         (pl.col("kind") == "failures")
