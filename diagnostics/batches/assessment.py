@@ -288,22 +288,31 @@ def _suspects(sums: _Sums, usual: Usual, days: Floats, all_days: float, settings
 def _kept(cells: Cells, told: Reference, settings: BatchSettings) -> NDArray[np.bool_]:
     """Return the cells that can prove something: others share their stratum and place.
 
-    Of the places where a group is alone, the ones with the greatest excess prove nothing; what repeats itself in
-    further ones is the group's.
+    Places where a group is alone prove nothing where they hold most of its excess: a single one that holds half of it,
+    two that hold three quarters. What is spread over more of them repeats itself, and that is the group's.
     """
     kept = told.compared.copy()
     known = cells.group >= 0
+    beyond = cells.failures - told.cell_expected
+    whole = np.maximum(cells.by_group(beyond), 1e-12)
     for place, shared in zip(cells.places, told.shared, strict=True):
         width = int(place.max(initial=0)) + 1
         alone = known & ~shared
         pairs, code = np.unique(cells.group[alone] * width + place[alone], return_inverse=True)
-        excess = sums(code.astype(np.int64), (cells.failures - told.cell_expected)[alone], pairs.size)
+        excess = sums(code.astype(np.int64), beyond[alone], pairs.size)
         group = pairs // width
         order = np.lexsort((-excess, group))
-        nth = np.arange(pairs.size) - np.searchsorted(group[order], group[order], side="left")
-        worst = np.empty(pairs.size, dtype=bool)
-        worst[order] = nth < settings.lone_places
-        kept[alone] &= ~worst[code]
+        first = np.searchsorted(group[order], group[order], side="left")
+        nth = np.arange(pairs.size) - first + 1
+        before = np.append(0.0, np.cumsum(excess[order]))
+        held = (before[1:] - before[first]) / whole[group[order]]
+        most = (held >= 1 - 0.5**nth) & (nth <= settings.lone_places)
+        # All places up to the last one by which most of the excess is held.
+        last = np.zeros(cells.groups)
+        np.maximum.at(last, group[order], nth * most)
+        proves_nothing = np.empty(pairs.size, dtype=bool)
+        proves_nothing[order] = nth <= last[group[order]]
+        kept[alone] &= ~proves_nothing[code]
     return kept
 
 
