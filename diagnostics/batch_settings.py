@@ -38,7 +38,11 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.5
     others_expected: Annotated[
         float,
-        Meta(description="Failures that other groups are expected to have in a stratum before it compares [1]", gt=0),
+        Meta(
+            description="Failures that others are expected to have in a stratum or place before it compares; as many as"
+            " the group itself is expected to have there are enough, too [1]",
+            gt=0,
+        ),
     ] = 1.0
     confirm_p: Annotated[
         Share,
@@ -46,7 +50,7 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.01
     lone_places: Annotated[
         int,
-        Meta(description="Places where a group is alone that prove nothing, the worst first; more of them do", ge=0),
+        Meta(description="Places where a group is alone that prove nothing if they hold most of its excess", ge=0),
     ] = 2
     power: Annotated[
         Share,

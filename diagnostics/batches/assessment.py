@@ -173,14 +173,20 @@ class _Sums:
     spread: Floats
 
     @classmethod
-    def of(cls, cells: Cells, told: Reference, kept: NDArray[np.bool_] | None = None) -> _Sums:
-        """Sum up the cells that are kept; what strata and places leave open adds to the spread."""
+    def of(
+        cls, cells: Cells, told: Reference, kept: NDArray[np.bool_] | None = None, *, as_if_compared: bool = False
+    ) -> _Sums:
+        """Sum up the cells that are kept; what strata and places leave open adds to the spread.
+
+        With `as_if_compared`, a stratum or place that nobody shares is taken to be like any other.
+        """
         within = np.ones(cells.days.size, dtype=bool) if kept is None else kept
         expected = told.cell_expected * within
         total = cells.by_group(expected)
-        variance = _squares(cells, cells.strata[-1], expected, told.cell_spread)
-        for place, spread in zip(cells.places, told.place_spread, strict=True):
-            variance += _squares(cells, place, expected, spread)
+        doubt = told.cell_spread * told.compared if as_if_compared else told.cell_spread
+        variance = _squares(cells, cells.strata[-1], expected, doubt)
+        for place, spread, shared in zip(cells.places, told.place_spread, told.shared, strict=True):
+            variance += _squares(cells, place, expected, spread * shared if as_if_compared else spread)
         return cls(cells.by_group(cells.failures * within), total, variance / np.maximum(total, 1e-12) ** 2)
 
     def tail(self, dispersion: float) -> Floats:
@@ -228,6 +234,9 @@ def _measured(
     looks = _looks(frame, cells, look)
     over = p_value if look is None else over_looks(p_value, whole.expected, looks, look, settings.least_cases)
     left_p = left.tail(usual.spread)
+    bare = _Sums.of(cells, told, as_if_compared=True)
+    bare_p = bare.tail(usual.spread)
+    bare_over = bare_p if look is None else over_looks(bare_p, whole.expected, looks, look, settings.least_cases)
     all_days, all_failures = cells.days.sum(), cells.failures.sum()
     own_failures = cells.by_group(cells.failures)
     crude = days * (all_failures - own_failures) / np.maximum(all_days - days, 1e-9)
@@ -245,6 +254,8 @@ def _measured(
             "over_looks": over,
             "dispersion": np.full(cells.groups, usual.spread),
             "own_spread": whole.spread + usual.spread,
+            "bare_over_looks": bare_over,
+            "bare_spread": bare.spread + usual.spread,
             "looks": looks,
             "crude_expected": crude,
             "set_aside": set_aside,
@@ -277,22 +288,31 @@ def _suspects(sums: _Sums, usual: Usual, days: Floats, all_days: float, settings
 def _kept(cells: Cells, told: Reference, settings: BatchSettings) -> NDArray[np.bool_]:
     """Return the cells that can prove something: others share their stratum and place.
 
-    Of the places where a group is alone, the ones with the greatest excess prove nothing; what repeats itself in
-    further ones is the group's.
+    Places where a group is alone prove nothing where they hold most of its excess: a single one that holds half of it,
+    two that hold three quarters. What is spread over more of them repeats itself, and that is the group's.
     """
     kept = told.compared.copy()
     known = cells.group >= 0
+    beyond = cells.failures - told.cell_expected
+    whole = np.maximum(cells.by_group(beyond), 1e-12)
     for place, shared in zip(cells.places, told.shared, strict=True):
         width = int(place.max(initial=0)) + 1
         alone = known & ~shared
         pairs, code = np.unique(cells.group[alone] * width + place[alone], return_inverse=True)
-        excess = sums(code.astype(np.int64), (cells.failures - told.cell_expected)[alone], pairs.size)
+        excess = sums(code.astype(np.int64), beyond[alone], pairs.size)
         group = pairs // width
         order = np.lexsort((-excess, group))
-        nth = np.arange(pairs.size) - np.searchsorted(group[order], group[order], side="left")
-        worst = np.empty(pairs.size, dtype=bool)
-        worst[order] = nth < settings.lone_places
-        kept[alone] &= ~worst[code]
+        first = np.searchsorted(group[order], group[order], side="left")
+        nth = np.arange(pairs.size) - first + 1
+        before = np.append(0.0, np.cumsum(excess[order]))
+        held = (before[1:] - before[first]) / whole[group[order]]
+        most = (held >= 1 - 0.5**nth) & (nth <= settings.lone_places)
+        # All places up to the last one by which most of the excess is held.
+        last = np.zeros(cells.groups)
+        np.maximum.at(last, group[order], nth * most)
+        proves_nothing = np.empty(pairs.size, dtype=bool)
+        proves_nothing[order] = nth <= last[group[order]]
+        kept[alone] &= ~proves_nothing[code]
     return kept
 
 
@@ -385,29 +405,43 @@ def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
     )
 
 
-def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) -> pl.DataFrame:
-    """Add what depends on everything that was looked at: false-discovery shares and verdicts."""
+def _shares(measured: pl.DataFrame, tail: str, spread: str, settings: BatchSettings, look: Look | None) -> Floats:
+    """Return the false-discovery share at which each group would be called, over everything that was looked at."""
     # What is never called may not make room for others to be called.
     few = measured["observed"].to_numpy() < settings.least_cases
-    p_value = np.where(few, 1.0, measured["over_looks"].to_numpy())
-    if look is None:
-        spread = measured["own_spread"].to_numpy()
-        q = discrete_q_values(p_value, measured["expected"].to_numpy(), spread, settings.least_cases)
-    else:
-        q = q_values(p_value)
+    p_value = np.where(few, 1.0, measured[tail].to_numpy())
+    if look is not None:
+        return q_values(p_value)
+    expected = measured["expected"].to_numpy()
+    return discrete_q_values(p_value, expected, measured[spread].to_numpy(), settings.least_cases)
+
+
+def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) -> pl.DataFrame:
+    """Add what depends on everything that was looked at: false-discovery shares and verdicts."""
+    q = _shares(measured, "over_looks", "own_spread", settings, look)
+    bare_q = _shares(measured, "bare_over_looks", "bare_spread", settings, look)
     enough = pl.col("observed") >= settings.least_cases
     called_act = enough & (pl.col("q_value") <= settings.act_false_share) & (pl.col("ratio") >= settings.act_ratio)
     called = enough & (pl.col("q_value") <= settings.watch_false_share) & (pl.col("ratio") >= settings.watch_ratio)
     confirmed = (pl.col("not_compared") == 0) | (
         pl.col("kept_p_value") <= pl.max_horizontal(pl.lit(settings.confirm_p), 2 * pl.col("p_value"))
     )
+    # An excess that only the doubt about a stratum or place of its own keeps from being called is not separable either.
+    doubtful = (
+        ~called
+        & enough
+        & (pl.col("bare_q_value") <= settings.act_false_share)
+        & (pl.col("raw_ratio") >= settings.act_ratio)
+        & (pl.col("not_compared") > 0)
+        & (pl.col("kept_p_value") > settings.confirm_p)
+    )
     nothing_beside = pl.col("expected") <= 0
     reason = (
         pl.when(~enough).then(pl.lit("few_cases"))
         .when(nothing_beside).then(pl.lit("no_comparison"))
         .when(called & confirmed).then(pl.lit("excess"))
-        .when(called & (pl.col("power") >= settings.power)).then(pl.lit("elsewhere_as_expected"))
-        .when(called).then(pl.lit("alone_there"))
+        .when((called | doubtful) & (pl.col("power") >= settings.power)).then(pl.lit("elsewhere_as_expected"))
+        .when(called | doubtful).then(pl.lit("alone_there"))
         .otherwise(pl.lit("as_expected"))
     )  # fmt: skip
     verdict = (
@@ -417,7 +451,9 @@ def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) 
         .otherwise(pl.lit("normal"))
     )  # fmt: skip
     return (
-        measured.with_columns(pl.Series("q_value", q, dtype=pl.Float64))
+        measured.with_columns(
+            pl.Series("q_value", q, dtype=pl.Float64), pl.Series("bare_q_value", bare_q, dtype=pl.Float64)
+        )
         .with_columns(reason.alias("reason"))
         .with_columns(verdict.alias("verdict"))
         .select(

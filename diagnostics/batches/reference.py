@@ -125,7 +125,7 @@ def reference(cells: Cells, set_aside: NDArray[np.bool_], settings: BatchSetting
     days, failures = cells.days * telling, cells.failures * telling
     strata = stratum_rates(cells, days, failures, settings)
     expected = cells.days * strata.rate
-    compared = strata.others_days * strata.rate >= settings.others_expected
+    compared = _enough(cells, cells.strata[-1], strata.others_days * strata.rate, expected, settings)
     place_spreads, place_dispersions, shared = [], [], []
     usual = strata.common * days
     for place in cells.places:
@@ -136,7 +136,7 @@ def reference(cells: Cells, set_aside: NDArray[np.bool_], settings: BatchSetting
         usual = usual * common_effect
         place_spreads.append(effect_spread)
         place_dispersions.append(dispersion)
-        shared.append(expected_there >= settings.others_expected)
+        shared.append(_enough(cells, place, expected_there, strata.common * cells.days, settings))
     return Reference(
         cell_expected=expected,
         cell_spread=strata.spread,
@@ -147,6 +147,17 @@ def reference(cells: Cells, set_aside: NDArray[np.bool_], settings: BatchSetting
         place_spread=tuple(place_spreads),
         place_dispersion=tuple(place_dispersions),
     )
+
+
+def _enough(
+    cells: Cells, key: Codes, others_expected: Floats, expected: Floats, settings: BatchSettings
+) -> NDArray[np.bool_]:
+    """Tell whether others are there: with failures to expect, or at least with as much as the group has there itself.
+
+    At small sites nobody expects a whole failure; there it is enough that the others are as many.
+    """
+    own = own_sums(cells, key, expected)
+    return (others_expected > 0) & (others_expected >= np.minimum(own, settings.others_expected))
 
 
 def own_sums(cells: Cells, key: Codes, values: Floats) -> Floats:

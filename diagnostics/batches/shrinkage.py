@@ -11,6 +11,7 @@ from scipy import special
 from diagnostics.batches.tails import Floats, log_probability, sums
 
 _SPREADS = np.geomspace(0.002, 4.0, 20)
+_CAUTIOUS = 0.7  # quantile of what is believed about the spread that widens the tails
 _LOG_SPREAD = 0.8  # two thirds of fleets lie within a factor of 2.2 of the typical spread
 _ODD_RATIOS = np.array([2.0, 2.7, 3.6, 5.0, 8.0])
 _ODD_SHARES = np.array([0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15])
@@ -29,7 +30,8 @@ class Usual:
     Parameters
     ----------
     spread : float
-        Variance of the ratios of ordinary groups; their mean is 1.
+        Variance of the ratios of ordinary groups, whose mean is 1; rather too large than too small, because it widens
+        the tails, and those are wrong by more where it is too small.
     odd_share : float
         Share of odd groups.
     weights, shapes, rates : ndarray of float, shape (k,)
@@ -49,7 +51,7 @@ class Usual:
         odd_weights, odd_means = _thinned(odd_ratios, _ODD_RATIOS)
         shapes = 1.0 / np.maximum(ordinary_spreads, 1e-4)
         return cls(
-            spread=_median(spreads, _SPREADS),
+            spread=_at(_CAUTIOUS, spreads, _SPREADS),
             odd_share=odd_share,
             weights=np.concatenate([(1 - odd_share) * ordinary_weights, odd_share * odd_weights]),
             shapes=np.concatenate([shapes, np.full(odd_means.size, _ODD_SHAPE)]),
@@ -81,7 +83,7 @@ def spread_of(observed: Floats, expected: Floats, prior: float) -> float:
     if kept.sum() < 2:
         return prior
     likelihood = log_probability(observed[kept], expected[kept], _SPREADS[:, None]).sum(axis=1)
-    return _median(_posterior(likelihood + _log_prior(prior)), _SPREADS)
+    return _at(0.5, _posterior(likelihood + _log_prior(prior)), _SPREADS)
 
 
 def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float) -> Usual:
@@ -119,9 +121,9 @@ def _log_prior(typical: float) -> Floats:
     return -0.5 * (np.log(_SPREADS / typical) / _LOG_SPREAD) ** 2
 
 
-def _median(weights: Floats, values: Floats) -> float:
-    """Return the median of a distribution on a grid."""
-    return float(np.interp(0.5, np.cumsum(weights) - weights / 2, values))
+def _at(level: float, weights: Floats, values: Floats) -> float:
+    """Return the quantile of a distribution on a grid."""
+    return float(np.interp(level, np.cumsum(weights) - weights / 2, values))
 
 
 def _posterior(log_weight: Floats) -> Floats:

@@ -186,3 +186,23 @@ def test_no_comparison_is_changed_by_a_column_that_tells_nothing() -> None:
     split = assess(rows, strata=["cold", "noise"]).sort("group")
 
     np.testing.assert_allclose(plain["expected"], split["expected"], rtol=0.35)
+
+
+def test_few_failures_at_many_small_sites_are_the_lots() -> None:
+    """Each building has meters of one lot only, and one failure is no place."""
+    rows = [(f"lot{site % 20:02}", f"S{site}", False, 20, int(site % 40 == 7)) for site in range(400)]
+    bad = [("bad", f"B{site}", False, 20, int(site % 2 == 0)) for site in range(12)]
+
+    found = assess(cells(*rows, *bad), strata=["cold"], places=["region"])
+
+    assert "act" == verdict_of(found, "bad")
+
+
+def test_failures_in_one_building_are_not_the_lots() -> None:
+    """All of them at one address where nobody else has meters."""
+    rows = [(f"lot{site % 20:02}", f"S{site}", False, 20, int(site % 40 == 7)) for site in range(400)]
+    flooded = [("lot", f"B{site}", False, 20, 6 if site == 3 else 0) for site in range(12)]
+
+    found = assess(cells(*rows, *flooded), strata=["cold"], places=["region"])
+
+    assert verdict_of(found, "lot") in {"normal", "not_separable"}
