@@ -301,10 +301,11 @@ def _root(finding: dict[str, Any], language: Language) -> list[str]:
 def _containment(dossier: Dossier, texts: dict[str, str]) -> Iterator[str]:
     meters = dossier.meters
     hanging = meters.filter(pl.col("ended") != "removed")
-    waiting = hanging.filter(pl.col("failed").is_not_null()).height
+    waiting = hanging.filter(pl.col("open").fill_null(value=False)).height
     states = dossier.failures.group_by(pl.col("warranty").fill_null("unknown")).len().sort("len", descending=True)
     listed = ", ".join(f"{texts[state]} {number}" for state, number in states.iter_rows()) or texts["none"]
-    yield texts["d3_living"].format(living=hanging.height - waiting, waiting=waiting, warranty=listed)
+    living = hanging.filter(pl.col("failed").is_null()).height
+    yield texts["d3_living"].format(living=living, waiting=waiting, warranty=listed)
     ahead = dossier.forecasts.filter(pl.col("kind") == "failures").sort("until")
     for row in ahead.iter_rows(named=True):
         days = (row["until"] - row["from"]).days
