@@ -69,8 +69,8 @@ def causes(cohort: Cohort, fault: str, asked: pl.DataFrame, settings: BatchSetti
     fault : str
         The fault.
     asked : polars.DataFrame
-        ``scope, group, verdict, observed, expected`` of the groups; where lot and place cannot be separated no cause is
-        named.
+        ``scope, group, devices, verdict, observed, expected`` of the groups; where lot and place cannot be separated no
+        cause is named.
     settings : BatchSettings
 
     Returns
@@ -85,12 +85,17 @@ def causes(cohort: Cohort, fault: str, asked: pl.DataFrame, settings: BatchSetti
         devices, asked.select("scope", "group"), scopes=scopes, strata=STRATA[fault], settings=settings
     )
     cold = _in_like_cold(devices, fault, settings) if "region" in asked["scope"].to_list() else {}
+    called = asked.filter(pl.col("verdict").is_in(["act", "watch"]))
+    sizes = {(row["scope"], row["group"]): row["devices"] for row in called.iter_rows(named=True)}
     told = {}
     for row in asked.iter_rows(named=True):
         scope, group = row["scope"], row["group"]
         failed = devices.filter((pl.col(scope) == group) & pl.col("has_failed"))
         overlaps = _overlaps(compared, scope, group, failed.height)
-        told[scope, group] = _told(row, fault, failed, overlaps, cold.get(group) if scope == "region" else None)
+        narrower = _narrower(overlaps, sizes, row["devices"])
+        told[scope, group] = _told(
+            row, fault, failed, overlaps, narrower, cold.get(group) if scope == "region" else None
+        )
     return told
 
 
@@ -99,6 +104,7 @@ def _told(
     fault: str,
     failed: pl.DataFrame,
     overlaps: pl.DataFrame,
+    narrower: str | None,
     cold: tuple[float, float] | None,
 ) -> Told:
     scope = str(row["scope"])
@@ -114,6 +120,8 @@ def _told(
         cause = "unknown"
     elif (others := overlaps.filter(pl.col("answer") == "other")).height:
         cause = _OWN.get(others["other_scope"][0]) or _of_place(fault, failed)
+    elif narrower is not None:
+        cause = _OWN.get(narrower) or _of_place(fault, failed)
     elif scope == "region":
         cause = "low_temperature" if by_cold or fault == "low_temperature" else "unknown"
     else:
@@ -131,6 +139,17 @@ def _overlaps(compared: pl.DataFrame, scope: str, group: str, failed: int) -> pl
         & pl.col("other_key").is_not_null()
         & (pl.col("inside_observed") >= BOTH * max(failed, 1))
     ).sort(pl.col("answer") == "other", "other", descending=True, maintain_order=True)
+
+
+def _narrower(overlaps: pl.DataFrame, sizes: Mapping[tuple[str, str], int], devices: int) -> str | None:
+    """Return the scope of a smaller group that stands out by itself, where nothing tells it from the larger one.
+
+    A vendor of whose five failures four are of one bad lot is no case of the vendor.
+    """
+    for row in overlaps.filter(pl.col("answer") == "open").iter_rows(named=True):
+        if sizes.get((row["other_scope"], row["other_key"]), devices) < devices:
+            return str(row["other_scope"])
+    return None
 
 
 def _overlap(row: Mapping[str, object]) -> dict[str, object]:

@@ -55,7 +55,7 @@ AHEAD = pl.Schema(
         "expected": pl.Float64(),  # by the hazard of all meters
         "basis": pl.String(),  # weibull, constant, cold_days
         "shape": pl.Float64(),
-        "waiting": pl.Int64(),  # failed and still hanging
+        "waiting": pl.Int64(),  # have a fault and hang
         "service_level": pl.Float64(),
     }
 )
@@ -364,7 +364,8 @@ def _spares(moments: pl.DataFrame, cohort: Cohort, settings: FailureForecastSett
     """Return how many meters a region should have in stock: what waits for exchange, and what is to come."""
     together = moments.group_by("key", maintain_order=True).agg(pl.col("mean", "variance").sum())
     hanging = (
-        cohort.failures.select("device")
+        cohort.failures.filter("open")
+        .select("device")
         .unique()
         .join(cohort.meters.filter(pl.col("ended") != "removed").select("device", "region"), on="device")
         .group_by(pl.col("region").alias("key"))

@@ -93,7 +93,7 @@ def funnel_picture(
     axis.yaxis.set_minor_formatter(lambda *_: "")
     axis.xaxis.set_minor_formatter(lambda *_: "")
     axis.grid(visible=True, which="major", color="#dddddd", lw=0.6)
-    axis.legend(loc="upper right", fontsize=8.5, framealpha=0.9)
+    axis.legend(loc="best", fontsize=8.5, framealpha=0.9)
     title = said("funnel_title", spoken).format(scope=scope_title(scope, spoken), fault=fault_title(fault, spoken))
     _title(figure, title, said("funnel_sentence", spoken).format(groups=f"{rows.height:,}"))
     return _saved(figure, file)
@@ -104,8 +104,8 @@ def _limits(axis: Axes, low: float, high: float, language: Language) -> None:
     grid = np.geomspace(max(low / 1.5, 0.01), high * 1.5, 300)
     for share, style, name in _LIMITS:
         upper = stats.poisson.ppf(share, grid) / grid
-        lower = np.maximum(stats.poisson.ppf(1 - share, grid), 0) / grid
-        axis.plot(grid, upper, style, color=NORMAL, lw=1.2, label=said(name, language))
+        lower = stats.poisson.ppf(1 - share, grid) / grid
+        axis.plot(grid, np.where(upper > 0, upper, np.nan), style, color=NORMAL, lw=1.2, label=said(name, language))
         axis.plot(grid, np.where(lower > 0, lower, np.nan), style, color=NORMAL, lw=1.2)
     axis.set_ylim(_LEAST_RATIO * 0.8, None)
 

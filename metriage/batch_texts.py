@@ -27,6 +27,24 @@ _STRATA: Mapping[str, tuple[str, str]] = {
     "age_from_days": ("age", "表龄"),
 }
 
+# Values that a stratum may have, beside those of the registry.
+_VALUES: Mapping[str, tuple[str, str]] = {
+    "hard": ("hard", "严重"),
+    "some": ("some", "轻微"),
+    "none": ("none", "无"),
+    "good": ("good", "良好"),
+    "fair": ("fair", "一般"),
+    "weak": ("weak", "弱"),
+    "unknown": ("unknown", "未知"),
+    "?": ("unknown", "未知"),
+    "true": ("yes", "是"),
+    "false": ("no", "否"),
+    "indoor": ("indoor", "户内"),
+    "outdoor": ("outdoor", "户外"),
+    "basement": ("basement", "地下室"),
+    "pit": ("pit", "表井"),
+}
+
 _SAID: Mapping[str, tuple[str, str]] = {
     # verdicts
     "act": ("act", "需处理"),
@@ -112,6 +130,14 @@ def scope_title(scope: str, language: Language) -> str:
 def stratum_title(name: str, language: Language) -> str:
     """Return the name of what meters are compared within; an unknown one as it is."""
     return _STRATA[name][language == "zh"] if name in _STRATA else name
+
+
+def stratum_value(name: str, value: str, language: Language) -> str:
+    """Return what a stratum's value means; an age band by the years from which on it holds."""
+    if name == "age_from_days" and value.isdigit():
+        years = round(int(value) / 365)
+        return f"{years} 年以上" if language == "zh" else f"{years} years on"
+    return _VALUES[value][language == "zh"] if value in _VALUES else value
 
 
 def fault_title(fault: str, language: Language) -> str:

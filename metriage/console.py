@@ -196,6 +196,9 @@ def _diagnosis_parts(state: dict[str, Any]) -> Iterator[str]:
     last, failure, running, following = (state[name] for name in ("last", "failure", "running", "next"))
     if state["told_until"] is not None:
         yield f"as of {moment(state['told_until'])}"
+    if any(state["groups"].values()):
+        groups = state["groups"]
+        yield f"groups of meters: {groups['act']:,} to act on, {groups['watch']:,} to watch"
     if last is not None:
         yield f"the last run took {duration(last['seconds'])} ({counted(last['findings'], 'finding')})"
     if failure is not None:

@@ -55,8 +55,8 @@ class Dossier:
     same_scope : polars.DataFrame
         The rows of all groups of the scope for the fault.
     meters : polars.DataFrame
-        Registry rows of its meters, with ``entered, left, ended, cold, radio, failed, told_by, first_act`` and the
-        state of their warranty.
+        Registry rows of its meters, with ``entered, left, ended, cold, radio, failed, told_by, first_act, open`` and
+        the state of their warranty.
     excluded : polars.DataFrame
         ``meter_id, fault, why`` of meters and findings that do not count.
     failures : polars.DataFrame
@@ -216,7 +216,7 @@ def _told(lake: Lake, mode: str, as_of: datetime, meters: list[str] | None) -> p
 
 
 def _meters(group: pl.DataFrame, members: Cohort, registry: pl.DataFrame, fault: str) -> pl.DataFrame:
-    told = members.failures.filter(pl.col("fault") == fault).select("device", "told_by", "first_act")
+    told = members.failures.filter(pl.col("fault") == fault).select("device", "told_by", "first_act", "open")
     columns = ["device", "entered", "left", "ended", "cold", "radio", "failed"]
     held = [name for name in registry.columns if name not in PRIVATE]
     return (
@@ -284,9 +284,11 @@ def history_of(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
 
 
 def _forecasts(lake: Lake, finding: dict[str, Any], regions: list[str]) -> pl.DataFrame:
-    """Return what the same diagnosis expects: failures of the group, spares of its regions."""
-    rows = lake.scan(FORECASTS, start=finding["as_of"], end=finding["as_of"] + MICROSECOND).filter(
-        pl.col("diagnosis_id") == finding["diagnosis_id"]
+    """Return what the diagnosis of the same time expects: failures of the group, spares of its regions."""
+    rows = newest_of_each_time(
+        lake.scan(FORECASTS, start=finding["as_of"], end=finding["as_of"] + MICROSECOND).filter(
+            pl.col("mode") == finding["mode"]
+        )
     )
     own = (
         (pl.col("kind") == "failures")

@@ -19,7 +19,7 @@ from diagnostics.batches.cohort import REASONS
 from metriage import __version__
 from metriage.batch_pictures import funnel_picture, group_timeline, places_picture
 from metriage.batch_sentences import cause_sentence, observations, sentences, title_of
-from metriage.batch_texts import cause_title, fault_title, said, scope_title, stratum_title
+from metriage.batch_texts import cause_title, fault_title, said, scope_title, stratum_title, stratum_value
 from metriage.dossier import MOST_METERS, RANK, Dossier
 from metriage.dossier_texts import dossier_texts
 from metriage.labels import Language, cell, evidence_lines, moment
@@ -193,7 +193,10 @@ def _strata(finding: dict[str, Any], language: Language) -> Iterator[dict[str, A
 def _stratum(text: str, language: Language) -> str:
     """Return what a stratum is, its names in the language."""
     parts = (part.partition("=") for part in text.split(", "))
-    named = [f"{stratum_title(name, language)} {cell(value)}".strip() for name, _, value in parts]
+    named = [
+        f"{stratum_title(name, language)} {cell(stratum_value(name, value, language))}".strip()
+        for name, _, value in parts
+    ]
     return ("，" if language == "zh" else ", ").join(named)
 
 
@@ -232,7 +235,8 @@ def _failures(dossier: Dossier, language: Language, texts: dict[str, str]) -> li
         lines = evidence_lines(row["evidence"], language) if row["evidence"] else []
         if row["told_by"] == "inspection":
             lines = [texts["by_inspection"]]
-        places = [row["region"], row["site"], row["installation"]]
+        kind = row["installation"]
+        places = [row["region"], row["site"], stratum_value("installation", kind, language) if kind else None]
         ends = f" ({row['warranty_ends_on']:%Y-%m-%d})" if row["warranty_ends_on"] else ""
         shown.append(
             {
@@ -297,10 +301,11 @@ def _root(finding: dict[str, Any], language: Language) -> list[str]:
 def _containment(dossier: Dossier, texts: dict[str, str]) -> Iterator[str]:
     meters = dossier.meters
     hanging = meters.filter(pl.col("ended") != "removed")
-    waiting = hanging.filter(pl.col("failed").is_not_null()).height
+    waiting = hanging.filter(pl.col("open").fill_null(value=False)).height
     states = dossier.failures.group_by(pl.col("warranty").fill_null("unknown")).len().sort("len", descending=True)
     listed = ", ".join(f"{texts[state]} {number}" for state, number in states.iter_rows()) or texts["none"]
-    yield texts["d3_living"].format(living=hanging.height - waiting, waiting=waiting, warranty=listed)
+    living = hanging.filter(pl.col("failed").is_null()).height
+    yield texts["d3_living"].format(living=living, waiting=waiting, warranty=listed)
     ahead = dossier.forecasts.filter(pl.col("kind") == "failures").sort("until")
     for row in ahead.iter_rows(named=True):
         days = (row["until"] - row["from"]).days

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from lake.schemas import FINDINGS, TableSchema
+from lake.schemas import BATCH_FINDINGS, FINDINGS, TableSchema
 from lake.tables import Lake, Position
 
 # Stored in the same transaction as the findings of a diagnosis, also where it finds nothing: until when it saw what was
@@ -45,6 +45,15 @@ def told_codes(lake: Lake) -> int:
 def live_findings(lake: Lake, as_of: datetime) -> pl.DataFrame:
     """Return the rows of the newest live diagnosis as of exactly `as_of`; it may have none."""
     rows = lake.scan(FINDINGS, start=as_of, end=as_of + _MICROSECOND).filter(pl.col("mode") == "live").collect()
+    return rows.filter(pl.col("diagnosis_id") == pl.col("diagnosis_id").max())
+
+
+def live_groups(lake: Lake) -> pl.DataFrame:
+    """Return the batch findings of the last live diagnosis; it may have none."""
+    told = told_until(lake, BATCH_FINDINGS)
+    if told is None or told != told_until(lake):
+        return BATCH_FINDINGS.empty()
+    rows = lake.scan(BATCH_FINDINGS, start=told, end=told + _MICROSECOND).filter(pl.col("mode") == "live").collect()
     return rows.filter(pl.col("diagnosis_id") == pl.col("diagnosis_id").max())
 
 

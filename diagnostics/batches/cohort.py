@@ -95,7 +95,8 @@ class Cohort:
         ``installation, cold, radio, flood``, ``valve_type``, ``entered``, ``left`` (exclusive), ``born`` and ``ended``
         (removed, silent, or observed to the end).
     failures : polars.DataFrame
-        One row a meter and fault: ``device, fault, failed, first_act, told_by`` (findings or inspection).
+        One row a meter and fault: ``device, fault, failed, first_act, told_by`` (findings or inspection) and ``open``,
+        whether it still has the fault.
     excluded : polars.DataFrame
         Columns of :data:`EXCLUDED`; ``fault`` is empty where the whole meter is left out.
     """
@@ -361,6 +362,7 @@ def _failures(
         pl.max_horizontal("entered", pl.min_horizontal("day", "left")).alias("failed"),
         "first_act",
         pl.lit("findings").alias("told_by"),
+        (pl.col("last_act") >= as_of).alias("open"),
     )
     none = judged.filter(pl.col("why").is_not_null()).select("meter_id", "fault", "why")
     site = _inspected(meters, found, acts)
@@ -390,7 +392,10 @@ def _inspected(meters: pl.DataFrame, found: pl.DataFrame, acts: pl.DataFrame) ->
     alone = found.filter(pl.col("finding").is_in(FAULTS)).join(
         acts, left_on=["meter_id", "finding"], right_on=["meter_id", "fault"], how="anti"
     )
-    first = alone.group_by("meter_id", pl.col("finding").alias("fault")).agg(pl.col("inspected_at").min())
+    mended = pl.col("action").is_in(["repaired", "exchanged", "returned"]).fill_null(value=False)
+    first = alone.group_by("meter_id", pl.col("finding").alias("fault")).agg(
+        pl.col("inspected_at").min(), (~mended.any()).alias("open")
+    )
     day = pl.col("inspected_at").dt.date()
     return (
         first.join(meters, left_on="meter_id", right_on="device")
@@ -402,5 +407,6 @@ def _inspected(meters: pl.DataFrame, found: pl.DataFrame, acts: pl.DataFrame) ->
             pl.min_horizontal(day, "left").alias("failed"),
             pl.lit(None, dtype=pl.Datetime("us", "UTC")).alias("first_act"),
             pl.lit("inspection").alias("told_by"),
+            "open",
         )
     )
