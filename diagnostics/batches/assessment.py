@@ -313,7 +313,7 @@ def _power(left: _Sums, usual: Usual, ratio: Floats, settings: BatchSettings) ->
 
 def _looks(frame: pl.DataFrame, cells: Cells, look: Look | None) -> Floats:
     """Return how many looks each group has had, by the dates of its exposure."""
-    if look is None:
+    if look is None or not cells.groups:
         return np.ones(cells.groups)
     if "since" not in frame.columns or "until" not in frame.columns:
         raise UsageError("looks are counted from the first day of exposure: the cells need the columns since and until")

@@ -86,7 +86,9 @@ def columns_told(cells: Cells, strata: Sequence[str], set_aside: NDArray[np.bool
         others_days = sums(key, days)[key] - own_sums(cells, key, days)
         others_failures = sums(key, failures)[key] - own_sums(cells, key, failures)
         expected = cells.by_group(cells.days * others_failures / np.maximum(others_days, 1e-9))
-        parts.append(pl.DataFrame({"group": names, "column": column, "expected": expected}))
+        parts.append(
+            names.to_frame("group").with_columns(pl.lit(column).alias("column"), pl.Series("expected", expected))
+        )
     if not parts:
         return pl.DataFrame(schema={"group": pl.String, "by_column": pl.List(_ALONE)})
     return (

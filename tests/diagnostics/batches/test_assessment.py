@@ -233,3 +233,24 @@ def test_a_cold_spell_explains_a_lot_that_stood_in_it() -> None:
     assert in_spells.filter(pl.col("group") == "lot0")["raw_ratio"].item() < 2
     assert "normal" == verdict_of(in_spells, "lot0")
     assert 200 == in_spells.filter(pl.col("group") == "lot0")["devices"].item()
+
+
+@pytest.mark.parametrize("look", [None, Look()])
+def test_nothing_to_judge_is_no_error(look: Look | None) -> None:
+    """No devices, no groups, no failures, no days at risk."""
+    start = date(2026, 1, 1)
+    devices = pl.DataFrame(
+        {"device": ["a", "b", "c"], "group": pl.Series([None] * 3, dtype=pl.String), "cold": [True, False, None],
+         "region": ["x", "y", None], "entered": start, "left": start + timedelta(60),
+         "failed": pl.Series([None] * 3, dtype=pl.Date)}
+    )  # fmt: skip
+    lots = devices.with_columns(pl.Series("group", ["A", "A", "B"]))
+
+    def judged(table: pl.DataFrame) -> list[str]:
+        return assess(table, strata=["cold"], places=["region"], look=look)["verdict"].to_list()
+
+    assert [] == judged(devices)
+    assert [] == judged(devices.clear())
+    assert ["normal", "normal"] == judged(lots)
+    assert ["normal", "normal"] == judged(lots.with_columns(pl.lit(None).alias("failed")))
+    assert ["normal", "normal"] == judged(lots.with_columns(pl.col("entered").alias("left")))
