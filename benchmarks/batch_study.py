@@ -372,7 +372,7 @@ def scale(meters: int = 1_000_000, lots: int = 5_000, count: int = 52) -> Iterat
     region = (lot * 7 + generator.integers(0, 4, meters)) % 40
     cold = (region < 8) & (generator.random(meters) < 0.7)
     entered = generator.integers(0, 200, meters)
-    rate = 0.006 / 90 * np.where(cold, 4.0, 1.0) * np.where(lot % 500 == 7, 3.0, 1.0)
+    rate = 0.006 / 90 * np.where(cold, 4.0, 1.0) * np.where(lot % 500 == 7, 5.0, 1.0)
     fails = entered + np.ceil(generator.exponential(1 / rate)).astype(np.int64)
     end = 7 * count
     day = pl.lit(START)

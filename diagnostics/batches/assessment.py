@@ -14,29 +14,13 @@ from diagnostics.batch_settings import BatchSettings
 from diagnostics.batches.discoveries import discrete_q_values, q_values
 from diagnostics.batches.exposure import AGE, COUNTS, exposure
 from diagnostics.batches.looks import Look, looks_taken, over_looks
-from diagnostics.batches.reference import Cells, Reference, codes, own_sums, reference
-from diagnostics.batches.shrinkage import Usual, shrunken, usual_ratios
+from diagnostics.batches.reference import Cells, Reference, reference
+from diagnostics.batches.shrinkage import Usual, overdispersion_p, shrunken, usual_ratios
 from diagnostics.batches.tails import Floats, sums, upper_tail
+from diagnostics.batches.why import WHY, columns_told, places_told, strata_told, with_regression
 from lake.errors import UsageError
 
 VERDICTS = ("act", "watch", "normal", "not_separable")
-_TOLD = 12  # strata and places of a group that are told
-
-_STRATUM = pl.Struct(
-    {
-        "stratum": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64,
-        "others_days": pl.Float64, "others_failures": pl.Float64, "compared": pl.Boolean,
-    }
-)  # fmt: skip
-_ALONE = pl.Struct({"column": pl.String, "expected": pl.Float64})
-_PLACE = pl.Struct(
-    {"place": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64, "shared": pl.Boolean}
-)
-WHY: dict[str, pl.DataType | type[pl.DataType]] = {
-    "reason": pl.String, "crude_expected": pl.Float64, "set_aside": pl.Boolean, "not_compared": pl.Float64,
-    "kept_observed": pl.Float64, "kept_expected": pl.Float64, "kept_p_value": pl.Float64, "places": pl.List(_PLACE),
-    "strata": pl.List(_STRATUM), "by_column": pl.List(_ALONE),
-}  # fmt: skip
 
 
 def assess(
@@ -71,9 +55,9 @@ def assess(
     polars.DataFrame
         One row a group: ``group, devices, exposure_days, observed, expected, ratio, ratio_low, ratio_high`` (shrunken,
         with the interval of the settings), ``raw_ratio, p_value, q_value, verdict, dispersion`` (by how much ordinary
-        groups spread), ``looks``, and ``why``: the comparison that decided it (`not_compared`: share of the exposure
-        [device-days] for which there is no comparison; `kept_…`: what is left without it). In the order of
-        :func:`rank`.
+        groups spread), ``dispersion_p`` (how improbable that is by chance), ``looks``, and ``why``: the comparison that
+        decided it (`not_compared`: share of the exposure [device-days] for which there is no comparison; `kept_…`: what
+        is left without it). In the order of :func:`rank`.
 
     Raises
     ------
@@ -115,18 +99,20 @@ def assess_many(
     """
     chosen = BatchSettings() if settings is None else settings
     measured = []
+    compared: dict[tuple[str, str], tuple[pl.DataFrame, Sequence[str]]] = {}
     for (scope, fault), table in tables.items():
         own_strata = strata.get(scope, ()) if isinstance(strata, Mapping) else strata
         own_places = places.get(scope, ()) if isinstance(places, Mapping) else places
         cells, devices = _cells_of(table, own_strata, own_places, age_bands_days, periods)
         if age_bands_days and AGE in cells.columns:
             own_strata = [*own_strata, AGE]
+        compared[scope, fault] = (cells, own_strata)
         measured.append(_measured(cells, devices, own_strata, own_places, chosen, look).with_columns(
             pl.lit(scope).alias("scope"), pl.lit(fault).alias("fault")
         ))  # fmt: skip
     if not measured:
         raise UsageError("there is nothing to assess: no table was given")
-    return rank(_judged(pl.concat(measured), chosen, look))
+    return rank(with_regression(_judged(pl.concat(measured), chosen, look), compared))
 
 
 def rank(assessed: pl.DataFrame) -> pl.DataFrame:
@@ -253,6 +239,7 @@ def _measured(
             "p_value": p_value,
             "over_looks": over,
             "dispersion": np.full(cells.groups, usual.spread),
+            "dispersion_p": np.full(cells.groups, overdispersion_p(whole.observed, whole.expected, ~set_aside)),
             "own_spread": whole.spread + usual.spread,
             "bare_over_looks": bare_over,
             "bare_spread": bare.spread + usual.spread,
@@ -268,9 +255,9 @@ def _measured(
     ).with_columns(pl.col("raw_ratio").fill_nan(None), pl.col("looks", "exposure_days", "observed").cast(pl.Int64))
     return (
         numbers.join(devices, on="group", how="left", maintain_order="left")
-        .join(_strata_told(cells, told, strata), on="group", how="left", maintain_order="left")
-        .join(_places_told(cells, told, places), on="group", how="left", maintain_order="left")
-        .join(_columns_told(frame, cells, strata), on="group", how="left", maintain_order="left")
+        .join(strata_told(cells, told, strata), on="group", how="left", maintain_order="left")
+        .join(places_told(cells, told, places), on="group", how="left", maintain_order="left")
+        .join(columns_told(cells, strata, set_aside), on="group", how="left", maintain_order="left")
     )
 
 
@@ -326,7 +313,7 @@ def _power(left: _Sums, usual: Usual, ratio: Floats, settings: BatchSettings) ->
 
 def _looks(frame: pl.DataFrame, cells: Cells, look: Look | None) -> Floats:
     """Return how many looks each group has had, by the dates of its exposure."""
-    if look is None:
+    if look is None or not cells.groups:
         return np.ones(cells.groups)
     if "since" not in frame.columns or "until" not in frame.columns:
         raise UsageError("looks are counted from the first day of exposure: the cells need the columns since and until")
@@ -334,75 +321,6 @@ def _looks(frame: pl.DataFrame, cells: Cells, look: Look | None) -> Floats:
     exposed = (pl.lit(as_of) - pl.col("since").min()).dt.total_days().cast(pl.Float64).alias("days")
     first = frame.filter(pl.col("group").is_not_null()).group_by("group", maintain_order=True).agg(exposed)
     return looks_taken(first["days"].to_numpy(), look)
-
-
-def _strata_told(cells: Cells, told: Reference, strata: Sequence[str]) -> pl.DataFrame:
-    """Return what each group had and was to expect in its strata, the most weighty first."""
-    named = [pl.format("{}={}", pl.lit(name), pl.col(name).cast(pl.String).fill_null("?")) for name in strata]
-    label = pl.concat_str(named, separator=", ") if named else pl.lit("all")
-    rows = cells.frame.select("group", label.alias("stratum")).with_columns(
-        pl.Series("days", cells.days),
-        pl.Series("observed", cells.failures),
-        pl.Series("expected", told.cell_expected),
-        pl.Series("others_days", told.others_days),
-        pl.Series("others_failures", told.others_failures),
-        pl.Series("compared", told.compared),
-    )
-    summed = (
-        rows.filter(pl.col("group").is_not_null())
-        .group_by("group", "stratum", maintain_order=True)
-        .agg(
-            pl.col("days", "observed", "expected").sum(),
-            pl.col("others_days", "others_failures").first(),
-            pl.col("compared").first(),
-        )
-    )
-    return _listed(summed, "strata", _STRATUM)
-
-
-def _places_told(cells: Cells, told: Reference, places: Sequence[str]) -> pl.DataFrame:
-    """Return what each group had and was to expect in its places of the first column, the most weighty first."""
-    if not places:
-        return pl.DataFrame(schema={"group": pl.String, "places": pl.List(_PLACE)})
-    rows = cells.frame.select("group", pl.col(places[0]).cast(pl.String).fill_null("?").alias("place")).with_columns(
-        pl.Series("days", cells.days),
-        pl.Series("observed", cells.failures),
-        pl.Series("expected", told.cell_expected),
-        pl.Series("shared", told.shared[0]),
-    )
-    summed = (
-        rows.filter(pl.col("group").is_not_null())
-        .group_by("group", "place", maintain_order=True)
-        .agg(pl.col("days", "observed", "expected").sum(), pl.col("shared").first())
-    )
-    return _listed(summed, "places", _PLACE)
-
-
-def _columns_told(frame: pl.DataFrame, cells: Cells, strata: Sequence[str]) -> pl.DataFrame:
-    """Return what each group was to expect if only one of the strata counted: which of them explains its failures."""
-    names = frame.filter(pl.col("group").is_not_null())["group"].unique(maintain_order=True)
-    parts = []
-    for column in strata:
-        key = codes(frame, [column])
-        days = sums(key, cells.days)[key] - own_sums(cells, key, cells.days)
-        failures = sums(key, cells.failures)[key] - own_sums(cells, key, cells.failures)
-        expected = cells.by_group(cells.days * failures / np.maximum(days, 1e-9))
-        parts.append(pl.DataFrame({"group": names, "column": column, "expected": expected}))
-    if not parts:
-        return pl.DataFrame(schema={"group": pl.String, "by_column": pl.List(_ALONE)})
-    return (
-        pl.concat(parts).group_by("group", maintain_order=True).agg(pl.struct("column", "expected").alias("by_column"))
-    )
-
-
-def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
-    columns = [field.name for field in dtype.fields]
-    return (
-        rows.sort("group", pl.max_horizontal("observed", "expected"), columns[0], descending=[False, True, False])
-        .group_by("group", maintain_order=True)
-        .agg(pl.struct(columns).head(_TOLD).alias(name))
-        .with_columns(pl.col(name).cast(pl.List(dtype)))
-    )
 
 
 def _shares(measured: pl.DataFrame, tail: str, spread: str, settings: BatchSettings, look: Look | None) -> Floats:
@@ -450,15 +368,17 @@ def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) 
         .when(pl.col("reason") == "excess").then(pl.lit("watch"))
         .otherwise(pl.lit("normal"))
     )  # fmt: skip
+    filled_later = [pl.lit(None).alias(name) for name in WHY if name.startswith("regression")]
     return (
         measured.with_columns(
+            *filled_later,
             pl.Series("q_value", q, dtype=pl.Float64), pl.Series("bare_q_value", bare_q, dtype=pl.Float64)
         )
         .with_columns(reason.alias("reason"))
         .with_columns(verdict.alias("verdict"))
         .select(
             "scope", "fault", "group", "devices", "exposure_days", "observed", "expected", "ratio", "ratio_low",
-            "ratio_high", "raw_ratio", "p_value", "q_value", "verdict", "dispersion", "looks",
+            "ratio_high", "raw_ratio", "p_value", "q_value", "verdict", "dispersion", "dispersion_p", "looks",
             pl.struct(list(WHY)).cast(pl.Struct(WHY)).alias("why"),
         )
     )  # fmt: skip

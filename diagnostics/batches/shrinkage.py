@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
+from scipy import special, stats
 
 from diagnostics.batches.tails import Floats, log_probability, sums
 
@@ -84,6 +84,22 @@ def spread_of(observed: Floats, expected: Floats, prior: float) -> float:
         return prior
     likelihood = log_probability(observed[kept], expected[kept], _SPREADS[:, None]).sum(axis=1)
     return _at(0.5, _posterior(likelihood + _log_prior(prior)), _SPREADS)
+
+
+def overdispersion_p(observed: Floats, expected: Floats, ordinary: NDArray[np.bool_]) -> float:
+    """Return how improbable it is by chance alone that counts spread as much about what is expected.
+
+    C. Dean, J. F. Lawless, J. Am. Stat. Assoc. 84 (1989) 467: the score test of Poisson against a gamma mixture.
+
+    Parameters
+    ----------
+    observed, expected : ndarray of float, shape (n,)
+    ordinary : ndarray of bool, shape (n,)
+        Groups that are asked.
+    """
+    count, mean = observed[ordinary], expected[ordinary]
+    scale = float(np.sqrt(2 * np.sum(mean**2)))
+    return float(stats.norm.sf(np.sum((count - mean) ** 2 - count) / scale)) if scale > 0 else 1.0
 
 
 def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float) -> Usual:

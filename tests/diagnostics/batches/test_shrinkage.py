@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from diagnostics.batches.shrinkage import Usual, shrunken, spread_of, usual_ratios
+from diagnostics.batches.shrinkage import Usual, overdispersion_p, shrunken, spread_of, usual_ratios
 
 
 def mixture(spread: float = 0.05, odd_share: float = 0.03) -> Usual:
@@ -107,3 +107,15 @@ def test_no_groups_have_the_prior() -> None:
 
     assert 0.03 < usual.spread < 0.06
     assert [0, 0, 0] == [len(part) for part in shrunken(nothing, nothing, nothing, usual, 0.9)]
+
+
+def test_more_spread_than_chance_is_told_from_chance() -> None:
+    """Of Poisson counts the test is wrong as often as it says; spread is seen."""
+    generator = np.random.default_rng(12)
+    expected, everyone = np.full(200, 8.0), np.ones(200, dtype=bool)
+
+    chance = [overdispersion_p(generator.poisson(expected).astype(float), expected, everyone) for _ in range(400)]
+    spread = generator.poisson(expected * generator.gamma(5, 1 / 5, 200)).astype(float)
+
+    assert 0.02 < np.mean(np.array(chance) < 0.05) < 0.08
+    assert overdispersion_p(spread, expected, everyone) < 1e-6
