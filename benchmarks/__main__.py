@@ -19,7 +19,7 @@ NAMES = (
     "hot_path",
     "judge_rules",
 )
-TOOLS = ("judge_rules", "judge_alicante", "rule_pictures")  # with options of their own
+TOOLS = ("judge_rules", "judge_alicante", "rule_pictures", "batch_study")  # with options of their own
 
 
 def _measured(arguments: list[str]) -> bool:

@@ -38,7 +38,11 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.5
     others_expected: Annotated[
         float,
-        Meta(description="Failures that other groups are expected to have in a stratum before it compares [1]", gt=0),
+        Meta(
+            description="Failures that others are expected to have in a stratum or place before it compares; as many as"
+            " the group itself is expected to have there are enough, too [1]",
+            gt=0,
+        ),
     ] = 1.0
     confirm_p: Annotated[
         Share,
@@ -46,7 +50,7 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.01
     lone_places: Annotated[
         int,
-        Meta(description="Places where a group is alone that prove nothing, the worst first; more of them do", ge=0),
+        Meta(description="Places where a group is alone that prove nothing if they hold most of its excess", ge=0),
     ] = 2
     power: Annotated[
         Share,
@@ -56,9 +60,12 @@ class BatchSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         float,
         Meta(description="Spread of ordinary groups to expect before data tell: variance of their rates to mean² [1]",
              gt=0),
-    ] = 0.05  # fmt: skip
+    ] = 0.03  # fmt: skip
     place_dispersion: Annotated[float, Meta(description="The same of places, such as regions and sites [1]", gt=0)] = (
         0.1
     )
     stratum_dispersion: Annotated[float, Meta(description="The same of strata [1]", gt=0)] = 0.5
+    carrier_confidence: Annotated[
+        Share, Meta(description="Probability from which on something is said to carry an excess [1]")
+    ] = 0.9
     interval: Annotated[Share, Meta(description="Probability of the intervals of the ratio [1]")] = 0.90

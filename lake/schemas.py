@@ -98,6 +98,7 @@ READINGS = TableSchema("readings", vocabulary.READING, time="ts", partition="eve
 ERROR_CODES = TableSchema("error_codes", vocabulary.ERROR_CODE, time="ts", partition="event_date")
 DAILY = TableSchema("daily", vocabulary.DAILY, time="day")
 FINDINGS = TableSchema("findings", vocabulary.FINDING, time="as_of")
+BATCH_FINDINGS = TableSchema("batch_findings", vocabulary.BATCH_FINDING, time="as_of")
 FORECASTS = TableSchema("forecasts", vocabulary.FORECAST, time="as_of")
 QUARANTINE = TableSchema("quarantine", vocabulary.QUARANTINE, time="received_at")
 GAPS = TableSchema("gaps", vocabulary.GAP, time="until")
@@ -110,5 +111,6 @@ WEATHERS = TableSchema("weather", vocabulary.WEATHER, time="date")
 WORKS = TableSchema("works", vocabulary.WORK, time="from")
 
 TABLES: Mapping[str, TableSchema] = {
-    schema.name: schema for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, FORECASTS, QUARANTINE, GAPS)
+    schema.name: schema
+    for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, BATCH_FINDINGS, FORECASTS, QUARANTINE, GAPS)
 }

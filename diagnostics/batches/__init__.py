@@ -18,7 +18,12 @@
 
 from diagnostics.batch_settings import BatchSettings
 from diagnostics.batches.assessment import VERDICTS, assess, assess_many, rank
+from diagnostics.batches.carriers import ANSWERS, carriers, comparisons
 from diagnostics.batches.exposure import exposure
 from diagnostics.batches.looks import Look
+from diagnostics.batches.regression import poisson_regression, regression_ratios
 
-__all__ = ["VERDICTS", "BatchSettings", "Look", "assess", "assess_many", "exposure", "rank"]
+__all__ = [
+    "ANSWERS", "VERDICTS", "BatchSettings", "Look", "assess", "assess_many", "carriers", "comparisons", "exposure",
+    "poisson_regression", "rank", "regression_ratios",
+]  # fmt: skip

@@ -15,27 +15,12 @@ from diagnostics.batches.discoveries import discrete_q_values, q_values
 from diagnostics.batches.exposure import AGE, COUNTS, exposure
 from diagnostics.batches.looks import Look, looks_taken, over_looks
 from diagnostics.batches.reference import Cells, Reference, reference
-from diagnostics.batches.shrinkage import Usual, shrunken, usual_ratios
+from diagnostics.batches.shrinkage import Usual, overdispersion_p, shrunken, usual_ratios
 from diagnostics.batches.tails import Floats, sums, upper_tail
+from diagnostics.batches.why import WHY, columns_told, places_told, strata_told, with_regression
 from lake.errors import UsageError
 
 VERDICTS = ("act", "watch", "normal", "not_separable")
-_TOLD = 12  # strata and places of a group that are told
-
-_STRATUM = pl.Struct(
-    {
-        "stratum": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64,
-        "others_days": pl.Float64, "others_failures": pl.Float64, "compared": pl.Boolean,
-    }
-)  # fmt: skip
-_PLACE = pl.Struct(
-    {"place": pl.String, "days": pl.Float64, "observed": pl.Float64, "expected": pl.Float64, "shared": pl.Boolean}
-)
-WHY: dict[str, pl.DataType | type[pl.DataType]] = {
-    "reason": pl.String, "crude_expected": pl.Float64, "set_aside": pl.Boolean, "not_compared": pl.Float64,
-    "kept_observed": pl.Float64, "kept_expected": pl.Float64, "kept_p_value": pl.Float64, "places": pl.List(_PLACE),
-    "strata": pl.List(_STRATUM),
-}  # fmt: skip
 
 
 def assess(
@@ -70,9 +55,9 @@ def assess(
     polars.DataFrame
         One row a group: ``group, devices, exposure_days, observed, expected, ratio, ratio_low, ratio_high`` (shrunken,
         with the interval of the settings), ``raw_ratio, p_value, q_value, verdict, dispersion`` (by how much ordinary
-        groups spread), ``looks``, and ``why``: the comparison that decided it (`not_compared`: share of the exposure
-        [meter-days] for which there is no comparison; `kept_…`: what is left without it). In the order of
-        :func:`rank`.
+        groups spread), ``dispersion_p`` (how improbable that is by chance), ``looks``, and ``why``: the comparison that
+        decided it (`not_compared`: share of the exposure [device-days] for which there is no comparison; `kept_…`: what
+        is left without it). In the order of :func:`rank`.
 
     Raises
     ------
@@ -114,18 +99,20 @@ def assess_many(
     """
     chosen = BatchSettings() if settings is None else settings
     measured = []
+    compared: dict[tuple[str, str], tuple[pl.DataFrame, Sequence[str]]] = {}
     for (scope, fault), table in tables.items():
         own_strata = strata.get(scope, ()) if isinstance(strata, Mapping) else strata
         own_places = places.get(scope, ()) if isinstance(places, Mapping) else places
         cells, devices = _cells_of(table, own_strata, own_places, age_bands_days, periods)
         if age_bands_days and AGE in cells.columns:
             own_strata = [*own_strata, AGE]
+        compared[scope, fault] = (cells, own_strata)
         measured.append(_measured(cells, devices, own_strata, own_places, chosen, look).with_columns(
             pl.lit(scope).alias("scope"), pl.lit(fault).alias("fault")
         ))  # fmt: skip
     if not measured:
         raise UsageError("there is nothing to assess: no table was given")
-    return rank(_judged(pl.concat(measured), chosen, look))
+    return rank(with_regression(_judged(pl.concat(measured), chosen, look), compared))
 
 
 def rank(assessed: pl.DataFrame) -> pl.DataFrame:
@@ -172,14 +159,20 @@ class _Sums:
     spread: Floats
 
     @classmethod
-    def of(cls, cells: Cells, told: Reference, kept: NDArray[np.bool_] | None = None) -> _Sums:
-        """Sum up the cells that are kept; what strata and places leave open adds to the spread."""
+    def of(
+        cls, cells: Cells, told: Reference, kept: NDArray[np.bool_] | None = None, *, as_if_compared: bool = False
+    ) -> _Sums:
+        """Sum up the cells that are kept; what strata and places leave open adds to the spread.
+
+        With `as_if_compared`, a stratum or place that nobody shares is taken to be like any other.
+        """
         within = np.ones(cells.days.size, dtype=bool) if kept is None else kept
         expected = told.cell_expected * within
         total = cells.by_group(expected)
-        variance = _squares(cells, cells.strata[-1], expected, told.cell_spread)
-        for place, spread in zip(cells.places, told.place_spread, strict=True):
-            variance += _squares(cells, place, expected, spread)
+        doubt = told.cell_spread * told.compared if as_if_compared else told.cell_spread
+        variance = _squares(cells, cells.strata[-1], expected, doubt)
+        for place, spread, shared in zip(cells.places, told.place_spread, told.shared, strict=True):
+            variance += _squares(cells, place, expected, spread * shared if as_if_compared else spread)
         return cls(cells.by_group(cells.failures * within), total, variance / np.maximum(total, 1e-12) ** 2)
 
     def tail(self, dispersion: float) -> Floats:
@@ -227,6 +220,9 @@ def _measured(
     looks = _looks(frame, cells, look)
     over = p_value if look is None else over_looks(p_value, whole.expected, looks, look, settings.least_cases)
     left_p = left.tail(usual.spread)
+    bare = _Sums.of(cells, told, as_if_compared=True)
+    bare_p = bare.tail(usual.spread)
+    bare_over = bare_p if look is None else over_looks(bare_p, whole.expected, looks, look, settings.least_cases)
     all_days, all_failures = cells.days.sum(), cells.failures.sum()
     own_failures = cells.by_group(cells.failures)
     crude = days * (all_failures - own_failures) / np.maximum(all_days - days, 1e-9)
@@ -243,7 +239,10 @@ def _measured(
             "p_value": p_value,
             "over_looks": over,
             "dispersion": np.full(cells.groups, usual.spread),
+            "dispersion_p": np.full(cells.groups, overdispersion_p(whole.observed, whole.expected, ~set_aside)),
             "own_spread": whole.spread + usual.spread,
+            "bare_over_looks": bare_over,
+            "bare_spread": bare.spread + usual.spread,
             "looks": looks,
             "crude_expected": crude,
             "set_aside": set_aside,
@@ -256,8 +255,9 @@ def _measured(
     ).with_columns(pl.col("raw_ratio").fill_nan(None), pl.col("looks", "exposure_days", "observed").cast(pl.Int64))
     return (
         numbers.join(devices, on="group", how="left", maintain_order="left")
-        .join(_strata_told(cells, told, strata), on="group", how="left", maintain_order="left")
-        .join(_places_told(cells, told, places), on="group", how="left", maintain_order="left")
+        .join(strata_told(cells, told, strata), on="group", how="left", maintain_order="left")
+        .join(places_told(cells, told, places), on="group", how="left", maintain_order="left")
+        .join(columns_told(cells, strata, set_aside), on="group", how="left", maintain_order="left")
     )
 
 
@@ -275,22 +275,31 @@ def _suspects(sums: _Sums, usual: Usual, days: Floats, all_days: float, settings
 def _kept(cells: Cells, told: Reference, settings: BatchSettings) -> NDArray[np.bool_]:
     """Return the cells that can prove something: others share their stratum and place.
 
-    Of the places where a group is alone, the ones with the greatest excess prove nothing; what repeats itself in
-    further ones is the group's.
+    Places where a group is alone prove nothing where they hold most of its excess: a single one that holds half of it,
+    two that hold three quarters. What is spread over more of them repeats itself, and that is the group's.
     """
     kept = told.compared.copy()
     known = cells.group >= 0
+    beyond = cells.failures - told.cell_expected
+    whole = np.maximum(cells.by_group(beyond), 1e-12)
     for place, shared in zip(cells.places, told.shared, strict=True):
         width = int(place.max(initial=0)) + 1
         alone = known & ~shared
         pairs, code = np.unique(cells.group[alone] * width + place[alone], return_inverse=True)
-        excess = sums(code.astype(np.int64), (cells.failures - told.cell_expected)[alone], pairs.size)
+        excess = sums(code.astype(np.int64), beyond[alone], pairs.size)
         group = pairs // width
         order = np.lexsort((-excess, group))
-        nth = np.arange(pairs.size) - np.searchsorted(group[order], group[order], side="left")
-        worst = np.empty(pairs.size, dtype=bool)
-        worst[order] = nth < settings.lone_places
-        kept[alone] &= ~worst[code]
+        first = np.searchsorted(group[order], group[order], side="left")
+        nth = np.arange(pairs.size) - first + 1
+        before = np.append(0.0, np.cumsum(excess[order]))
+        held = (before[1:] - before[first]) / whole[group[order]]
+        most = (held >= 1 - 0.5**nth) & (nth <= settings.lone_places)
+        # All places up to the last one by which most of the excess is held.
+        last = np.zeros(cells.groups)
+        np.maximum.at(last, group[order], nth * most)
+        proves_nothing = np.empty(pairs.size, dtype=bool)
+        proves_nothing[order] = nth <= last[group[order]]
+        kept[alone] &= ~proves_nothing[code]
     return kept
 
 
@@ -304,7 +313,7 @@ def _power(left: _Sums, usual: Usual, ratio: Floats, settings: BatchSettings) ->
 
 def _looks(frame: pl.DataFrame, cells: Cells, look: Look | None) -> Floats:
     """Return how many looks each group has had, by the dates of its exposure."""
-    if look is None:
+    if look is None or not cells.groups:
         return np.ones(cells.groups)
     if "since" not in frame.columns or "until" not in frame.columns:
         raise UsageError("looks are counted from the first day of exposure: the cells need the columns since and until")
@@ -314,79 +323,43 @@ def _looks(frame: pl.DataFrame, cells: Cells, look: Look | None) -> Floats:
     return looks_taken(first["days"].to_numpy(), look)
 
 
-def _strata_told(cells: Cells, told: Reference, strata: Sequence[str]) -> pl.DataFrame:
-    """Return what each group had and was to expect in its strata, the most weighty first."""
-    named = [pl.format("{}={}", pl.lit(name), pl.col(name).cast(pl.String).fill_null("?")) for name in strata]
-    label = pl.concat_str(named, separator=", ") if named else pl.lit("all")
-    rows = cells.frame.select("group", label.alias("stratum")).with_columns(
-        pl.Series("days", cells.days),
-        pl.Series("observed", cells.failures),
-        pl.Series("expected", told.cell_expected),
-        pl.Series("others_days", told.others_days),
-        pl.Series("others_failures", told.others_failures),
-        pl.Series("compared", told.compared),
-    )
-    summed = (
-        rows.filter(pl.col("group").is_not_null())
-        .group_by("group", "stratum", maintain_order=True)
-        .agg(
-            pl.col("days", "observed", "expected").sum(),
-            pl.col("others_days", "others_failures").first(),
-            pl.col("compared").first(),
-        )
-    )
-    return _listed(summed, "strata", _STRATUM)
-
-
-def _places_told(cells: Cells, told: Reference, places: Sequence[str]) -> pl.DataFrame:
-    """Return what each group had and was to expect in its places of the first column, the most weighty first."""
-    if not places:
-        return pl.DataFrame(schema={"group": pl.String, "places": pl.List(_PLACE)})
-    rows = cells.frame.select("group", pl.col(places[0]).cast(pl.String).fill_null("?").alias("place")).with_columns(
-        pl.Series("days", cells.days),
-        pl.Series("observed", cells.failures),
-        pl.Series("expected", told.cell_expected),
-        pl.Series("shared", told.shared[0]),
-    )
-    summed = (
-        rows.filter(pl.col("group").is_not_null())
-        .group_by("group", "place", maintain_order=True)
-        .agg(pl.col("days", "observed", "expected").sum(), pl.col("shared").first())
-    )
-    return _listed(summed, "places", _PLACE)
-
-
-def _listed(rows: pl.DataFrame, name: str, dtype: pl.Struct) -> pl.DataFrame:
-    columns = [field.name for field in dtype.fields]
-    return (
-        rows.sort("group", pl.max_horizontal("observed", "expected"), columns[0], descending=[False, True, False])
-        .group_by("group", maintain_order=True)
-        .agg(pl.struct(columns).head(_TOLD).alias(name))
-        .with_columns(pl.col(name).cast(pl.List(dtype)))
-    )
+def _shares(measured: pl.DataFrame, tail: str, spread: str, settings: BatchSettings, look: Look | None) -> Floats:
+    """Return the false-discovery share at which each group would be called, over everything that was looked at."""
+    # What is never called may not make room for others to be called.
+    few = measured["observed"].to_numpy() < settings.least_cases
+    p_value = np.where(few, 1.0, measured[tail].to_numpy())
+    if look is not None:
+        return q_values(p_value)
+    expected = measured["expected"].to_numpy()
+    return discrete_q_values(p_value, expected, measured[spread].to_numpy(), settings.least_cases)
 
 
 def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) -> pl.DataFrame:
     """Add what depends on everything that was looked at: false-discovery shares and verdicts."""
-    p_value = measured["over_looks"].to_numpy()
-    if look is None:
-        spread = measured["own_spread"].to_numpy()
-        q = discrete_q_values(p_value, measured["expected"].to_numpy(), spread, settings.least_cases)
-    else:
-        q = q_values(p_value)
+    q = _shares(measured, "over_looks", "own_spread", settings, look)
+    bare_q = _shares(measured, "bare_over_looks", "bare_spread", settings, look)
     enough = pl.col("observed") >= settings.least_cases
     called_act = enough & (pl.col("q_value") <= settings.act_false_share) & (pl.col("ratio") >= settings.act_ratio)
     called = enough & (pl.col("q_value") <= settings.watch_false_share) & (pl.col("ratio") >= settings.watch_ratio)
     confirmed = (pl.col("not_compared") == 0) | (
         pl.col("kept_p_value") <= pl.max_horizontal(pl.lit(settings.confirm_p), 2 * pl.col("p_value"))
     )
+    # An excess that only the doubt about a stratum or place of its own keeps from being called is not separable either.
+    doubtful = (
+        ~called
+        & enough
+        & (pl.col("bare_q_value") <= settings.act_false_share)
+        & (pl.col("raw_ratio") >= settings.act_ratio)
+        & (pl.col("not_compared") > 0)
+        & (pl.col("kept_p_value") > settings.confirm_p)
+    )
     nothing_beside = pl.col("expected") <= 0
     reason = (
         pl.when(~enough).then(pl.lit("few_cases"))
         .when(nothing_beside).then(pl.lit("no_comparison"))
         .when(called & confirmed).then(pl.lit("excess"))
-        .when(called & (pl.col("power") >= settings.power)).then(pl.lit("elsewhere_as_expected"))
-        .when(called).then(pl.lit("alone_there"))
+        .when((called | doubtful) & (pl.col("power") >= settings.power)).then(pl.lit("elsewhere_as_expected"))
+        .when(called | doubtful).then(pl.lit("alone_there"))
         .otherwise(pl.lit("as_expected"))
     )  # fmt: skip
     verdict = (
@@ -395,13 +368,17 @@ def _judged(measured: pl.DataFrame, settings: BatchSettings, look: Look | None) 
         .when(pl.col("reason") == "excess").then(pl.lit("watch"))
         .otherwise(pl.lit("normal"))
     )  # fmt: skip
+    filled_later = [pl.lit(None).alias(name) for name in WHY if name.startswith("regression")]
     return (
-        measured.with_columns(pl.Series("q_value", q, dtype=pl.Float64))
+        measured.with_columns(
+            *filled_later,
+            pl.Series("q_value", q, dtype=pl.Float64), pl.Series("bare_q_value", bare_q, dtype=pl.Float64)
+        )
         .with_columns(reason.alias("reason"))
         .with_columns(verdict.alias("verdict"))
         .select(
             "scope", "fault", "group", "devices", "exposure_days", "observed", "expected", "ratio", "ratio_low",
-            "ratio_high", "raw_ratio", "p_value", "q_value", "verdict", "dispersion", "looks",
+            "ratio_high", "raw_ratio", "p_value", "q_value", "verdict", "dispersion", "dispersion_p", "looks",
             pl.struct(list(WHY)).cast(pl.Struct(WHY)).alias("why"),
         )
     )  # fmt: skip

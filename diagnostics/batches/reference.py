@@ -49,15 +49,15 @@ class Cells:
     def of(cls, frame: pl.DataFrame, strata: Sequence[str], places: Sequence[str]) -> Cells:
         """Return the rows of `frame`, which is sorted by group, with groups, strata and places numbered."""
         named = frame["group"].is_not_null().to_numpy()
-        group = np.where(named, _codes(frame, ["group"]), -1).astype(np.int64)
+        group = np.where(named, codes(frame, ["group"]), -1).astype(np.int64)
         first = int(group[named].min()) if named.any() else 0
         group = np.where(named, group - first, -1)
         return cls(
             frame=frame,
             group=group,
             groups=int(group.max(initial=-1)) + 1,
-            strata=tuple(_codes(frame, strata[:depth]) for depth in range(len(strata) + 1)),
-            places=tuple(_codes(frame, [name]) for name in places),
+            strata=tuple(codes(frame, strata[:depth]) for depth in range(len(strata) + 1)),
+            places=tuple(codes(frame, [name]) for name in places),
             days=frame["days"].to_numpy().astype(np.float64),
             failures=frame["failures"].to_numpy().astype(np.float64),
         )
@@ -68,7 +68,8 @@ class Cells:
         return sums(self.group[known], values[known], self.groups)
 
 
-def _codes(frame: pl.DataFrame, columns: Sequence[str]) -> Codes:
+def codes(frame: pl.DataFrame, columns: Sequence[str]) -> Codes:
+    """Return the number of each row's key, counted from 0 in order of appearance."""
     if not columns:
         return np.zeros(frame.height, dtype=np.int64)
     keys = frame.select(columns)
@@ -122,11 +123,11 @@ def reference(cells: Cells, set_aside: NDArray[np.bool_], settings: BatchSetting
     # A group that is set aside tells nothing; one of unknown group tells like any other.
     telling = ~np.append(set_aside, False)[cells.group]
     days, failures = cells.days * telling, cells.failures * telling
-    rate, spread, others_days, others_failures, common = _stratum_rates(cells, days, failures, settings)
-    expected = cells.days * rate
-    compared = others_days * rate >= settings.others_expected
+    strata = stratum_rates(cells, days, failures, settings)
+    expected = cells.days * strata.rate
+    compared = _enough(cells, cells.strata[-1], strata.others_days * strata.rate, expected, settings)
     place_spreads, place_dispersions, shared = [], [], []
-    usual = common * days
+    usual = strata.common * days
     for place in cells.places:
         effect, effect_spread, dispersion, expected_there, common_effect = _place_effects(
             cells, place, failures, usual, settings
@@ -135,12 +136,12 @@ def reference(cells: Cells, set_aside: NDArray[np.bool_], settings: BatchSetting
         usual = usual * common_effect
         place_spreads.append(effect_spread)
         place_dispersions.append(dispersion)
-        shared.append(expected_there >= settings.others_expected)
+        shared.append(_enough(cells, place, expected_there, strata.common * cells.days, settings))
     return Reference(
         cell_expected=expected,
-        cell_spread=spread,
-        others_days=others_days,
-        others_failures=others_failures,
+        cell_spread=strata.spread,
+        others_days=strata.others_days,
+        others_failures=strata.others_failures,
         compared=compared,
         shared=tuple(shared),
         place_spread=tuple(place_spreads),
@@ -148,7 +149,18 @@ def reference(cells: Cells, set_aside: NDArray[np.bool_], settings: BatchSetting
     )
 
 
-def _own(cells: Cells, key: Codes, values: Floats) -> Floats:
+def _enough(
+    cells: Cells, key: Codes, others_expected: Floats, expected: Floats, settings: BatchSettings
+) -> NDArray[np.bool_]:
+    """Tell whether others are there: with failures to expect, or at least with as much as the group has there itself.
+
+    At small sites nobody expects a whole failure; there it is enough that the others are as many.
+    """
+    own = own_sums(cells, key, expected)
+    return (others_expected > 0) & (others_expected >= np.minimum(own, settings.others_expected))
+
+
+def own_sums(cells: Cells, key: Codes, values: Floats) -> Floats:
     """Return for each cell the sum of `values` over its own group and `key`; 0 where the group is not known."""
     width = int(key.max(initial=0)) + 1
     pair = np.where(cells.group >= 0, cells.group * width + key, cells.groups * width)
@@ -156,29 +168,57 @@ def _own(cells: Cells, key: Codes, values: Floats) -> Floats:
     return np.where(cells.group >= 0, sums(code, values)[code], 0.0)
 
 
-def _stratum_rates(
-    cells: Cells, days: Floats, failures: Floats, settings: BatchSettings
-) -> tuple[Floats, Floats, Floats, Floats, Floats]:
-    """Return rate, its spread, days and failures of others, and the rate with nobody left out, of each cell."""
+@dataclass(frozen=True, slots=True)
+class StratumRates:
+    """Rates of the strata, one element a cell.
+
+    Parameters
+    ----------
+    rate : ndarray of float, shape (n,)
+        Failures a day at risk of others in the cell's stratum.
+    spread : ndarray of float, shape (n,)
+        Its relative variance.
+    common : ndarray of float, shape (n,)
+        The rate with nobody left out.
+    others_days, others_failures : ndarray of float, shape (n,)
+        What it rests on.
+    """
+
+    rate: Floats
+    spread: Floats
+    common: Floats
+    others_days: Floats
+    others_failures: Floats
+
+
+def stratum_rates(cells: Cells, days: Floats, failures: Floats, settings: BatchSettings) -> StratumRates:
+    """Return the rate of each cell's stratum in those that tell, the cell's own group left out.
+
+    Parameters
+    ----------
+    cells : Cells
+    days, failures : ndarray of float, shape (n,)
+        Exposure and counts of those that tell; 0 for others.
+    settings : BatchSettings
+    """
     rate, common = np.empty(0), np.empty(0)
     shape, others_days, others_failures = np.empty(0), np.empty(0), np.empty(0)
     for depth, key in enumerate(cells.strata):
         all_days, all_failures = sums(key, days), sums(key, failures)
-        others_days = np.maximum(all_days[key] - _own(cells, key, days), 0.0)
-        others_failures = np.maximum(all_failures[key] - _own(cells, key, failures), 0.0)
+        others_days = np.maximum(all_days[key] - own_sums(cells, key, days), 0.0)
+        others_failures = np.maximum(all_failures[key] - own_sums(cells, key, failures), 0.0)
         if depth == 0:
             shape = others_failures + 0.5
             rate = np.where(others_days > 0, shape / np.maximum(others_days, 1e-9), 0.0)
-            common = np.full(key.size, (all_failures[0] + 0.5) / max(all_days[0], 1e-9)) if key.size else rate
+            common = np.full(key.size, (all_failures.sum() + 0.5) / max(float(all_days.sum()), 1e-9))
             continue
-        parent = sums(key, days * common)
-        prior = _shape(spread_of(all_failures, parent, settings.stratum_dispersion))
+        prior = _shape(spread_of(all_failures, sums(key, days * common), settings.stratum_dispersion))
         shape = others_failures + prior
         # Where nobody else was seen at all there is no rate, and no stratum gives one.
         rate = np.where(rate > 0, shape / (others_days + prior / np.maximum(rate, 1e-300)), 0.0)
-        common_of = (all_failures + prior) / (all_days + prior / np.maximum(_first(key, common), 1e-300))
-        common = common_of[key]
-    return rate, 1.0 / shape, others_days, others_failures, common
+        wider = _first(key, common)
+        common = ((all_failures + prior) / (all_days + prior / np.maximum(wider, 1e-300)))[key]
+    return StratumRates(rate, 1.0 / shape, common, others_days, others_failures)
 
 
 def _shape(spread: float) -> float:
@@ -200,11 +240,11 @@ def _place_effects(
     expected, observed = sums(place, usual), sums(place, failures)
     dispersion = spread_of(observed, expected, settings.place_dispersion)
     prior = _shape(dispersion)
-    others_expected = np.maximum(expected[place] - _own(cells, place, usual), 0.0)
-    others_observed = np.maximum(observed[place] - _own(cells, place, failures), 0.0)
+    others_expected = np.maximum(expected[place] - own_sums(cells, place, usual), 0.0)
+    others_observed = np.maximum(observed[place] - own_sums(cells, place, failures), 0.0)
     everywhere = np.zeros_like(place)
-    left_expected = expected.sum() - _own(cells, everywhere, usual)
-    left_observed = observed.sum() - _own(cells, everywhere, failures)
+    left_expected = expected.sum() - own_sums(cells, everywhere, usual)
+    left_observed = observed.sum() - own_sums(cells, everywhere, failures)
     # Others as a whole are the measure of places: without this a bad group would make all others look good.
     level = np.where(left_observed > 0, left_expected / np.maximum(left_observed, 1e-9), 1.0)
     effect = (prior + level * others_observed) / (prior + others_expected)

@@ -40,11 +40,14 @@ def upper_tail(observed: Floats, expected: Floats, spread: Floats | float = 0.0)
     count, mean, phi = np.broadcast_arrays(
         np.asarray(observed, dtype=np.float64), np.maximum(expected, 1e-300), np.asarray(spread, dtype=np.float64)
     )
-    shape = 1.0 / np.maximum(phi, _POISSON)
-    at_least_one = np.maximum(count, 1.0)
-    mixed = special.betainc(at_least_one, shape, mean / (shape + mean))
-    plain = special.gammainc(at_least_one, mean)
-    return np.where(count <= 0, 1.0, np.where(phi > _POISSON, mixed, plain))
+    tail = np.ones(count.shape)
+    some = count > 0
+    mixed = some & (phi > _POISSON)
+    plain = some & ~mixed
+    shape = 1.0 / phi[mixed]
+    tail[mixed] = special.betainc(count[mixed], shape, mean[mixed] / (shape + mean[mixed]))
+    tail[plain] = special.gammainc(count[plain], mean[plain])
+    return tail
 
 
 def log_probability(observed: Floats, expected: Floats, spread: Floats | float = 0.0) -> Floats:

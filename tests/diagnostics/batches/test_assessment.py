@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import date, timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -186,3 +188,69 @@ def test_no_comparison_is_changed_by_a_column_that_tells_nothing() -> None:
     split = assess(rows, strata=["cold", "noise"]).sort("group")
 
     np.testing.assert_allclose(plain["expected"], split["expected"], rtol=0.35)
+
+
+def test_few_failures_at_many_small_sites_are_the_lots() -> None:
+    """Each building has meters of one lot only, and one failure is no place."""
+    rows = [(f"lot{site % 20:02}", f"S{site}", False, 20, int(site % 40 == 7)) for site in range(400)]
+    bad = [("bad", f"B{site}", False, 20, int(site % 2 == 0)) for site in range(12)]
+
+    found = assess(cells(*rows, *bad), strata=["cold"], places=["region"])
+
+    assert "act" == verdict_of(found, "bad")
+
+
+def test_failures_in_one_building_are_not_the_lots() -> None:
+    """All of them at one address where nobody else has meters."""
+    rows = [(f"lot{site % 20:02}", f"S{site}", False, 20, int(site % 40 == 7)) for site in range(400)]
+    flooded = [("lot", f"B{site}", False, 20, 6 if site == 3 else 0) for site in range(12)]
+
+    found = assess(cells(*rows, *flooded), strata=["cold"], places=["region"])
+
+    assert verdict_of(found, "lot") in {"normal", "not_separable"}
+
+
+def test_a_cold_spell_explains_a_lot_that_stood_in_it() -> None:
+    """Strata that change in time: failures fall on cold days, and the lot had more of them than others."""
+    start = date(2026, 1, 1)
+    rows, spells = [], []
+    for number in range(2000):
+        group = f"lot{number % 10}"
+        cold_days = 60 if group == "lot0" else 10
+        failed = number // 10 % 20 < 7 if group == "lot0" else number // 10 % 12 == 0
+        rows.append(
+            {"device": f"m{number}", "group": group, "entered": start, "left": start + timedelta(120),
+             "born": start - timedelta(300), "failed": start + timedelta(5) if failed else None}
+        )  # fmt: skip
+        spells.append({"device": f"m{number}", "since": start, "until": start + timedelta(cold_days), "cold_day": True})
+    devices = pl.DataFrame(rows, schema_overrides={"failed": pl.Date})
+
+    crude = assess(devices, strata=[])
+    in_spells = assess(devices, strata=["cold_day"], periods=pl.DataFrame(spells), age_bands_days=[365])
+
+    assert crude.filter(pl.col("group") == "lot0")["raw_ratio"].item() > 4
+    assert "act" == verdict_of(crude, "lot0")
+    assert in_spells.filter(pl.col("group") == "lot0")["raw_ratio"].item() < 2
+    assert "normal" == verdict_of(in_spells, "lot0")
+    assert 200 == in_spells.filter(pl.col("group") == "lot0")["devices"].item()
+
+
+@pytest.mark.parametrize("look", [None, Look()])
+def test_nothing_to_judge_is_no_error(look: Look | None) -> None:
+    """No devices, no groups, no failures, no days at risk."""
+    start = date(2026, 1, 1)
+    devices = pl.DataFrame(
+        {"device": ["a", "b", "c"], "group": pl.Series([None] * 3, dtype=pl.String), "cold": [True, False, None],
+         "region": ["x", "y", None], "entered": start, "left": start + timedelta(60),
+         "failed": pl.Series([None] * 3, dtype=pl.Date)}
+    )  # fmt: skip
+    lots = devices.with_columns(pl.Series("group", ["A", "A", "B"]))
+
+    def judged(table: pl.DataFrame) -> list[str]:
+        return assess(table, strata=["cold"], places=["region"], look=look)["verdict"].to_list()
+
+    assert [] == judged(devices)
+    assert [] == judged(devices.clear())
+    assert ["normal", "normal"] == judged(lots)
+    assert ["normal", "normal"] == judged(lots.with_columns(pl.lit(None).alias("failed")))
+    assert ["normal", "normal"] == judged(lots.with_columns(pl.col("entered").alias("left")))
