@@ -33,6 +33,7 @@ import msgspec
 from benchmarks.fleet_lake import HOURS, START, make_lake
 from benchmarks.measure import Figures, python, run_process
 from diagnostics.features import WINDOW_DAYS, view
+from ingest.child_process import passing
 from lake.schemas import DAILY, READINGS
 from lake.tables import Lake
 from metriage.daily_rows import window_rows
@@ -46,6 +47,8 @@ COLUMNS = (
     "meter_id", "ts", "received_at", "source", "seq", "firmware", "volume_m3", "battery_v", "battery_load_v",
     "ambient_temperature_c", "rssi_dbm", "snr_db", "coverage_class", "valve_state",
 )  # fmt: skip
+# The allocator as the daemon sets it for the process of a diagnosis; the threads are not halved as they are there.
+MEMORY = {"_RJEM_MALLOC_CONF": passing()["_RJEM_MALLOC_CONF"]}
 AGREED_DAYS = ("consumption_m3", "battery_median_v", "backward_counts")
 AGREED_FEATURES = ("day_m3_60d", "backward_counts_30d", "rssi_dbm_30d", "flow_days_30d")
 AGREED = ("rows", "consumption_m3", "battery_v", "backward_counts", "features", *AGREED_FEATURES)
@@ -96,7 +99,7 @@ def race(lake: Path, days: int, zone: str, rounds: int) -> dict[str, list[tuple[
     for _ in range(rounds):
         with tempfile.TemporaryDirectory(dir=lake.parent) as folder:
             for name, command in contestants(lake, Path(folder), days, zone).items():
-                figures = run_process(command)
+                figures = run_process(command, MEMORY if name == "metriage" else None)
                 runs.setdefault(name, []).append((figures, json.loads(figures.said)))
     return runs
 
