@@ -31,6 +31,7 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "sign_cold": ("the stop began in frost and outlasted it", "受冻时停走且解冻后未恢复"),
     "draw_share": ("what one draw of water counts, to its baseline", "单次用水计量与基线之比"),
     "draws_share": ("number of draws, to its baseline", "用水次数与基线之比"),
+    "flow_share": ("middle flow of the day, to its baseline", "日内流量中值与基线之比"),
     "trickle": ("share of the usual day that is still counted", "仍计得的用水占平日之比"),
     "disowned_days": ("days on which the meter disowned its measurement", "表计自报测量无效天数"),
     "surge_days": ("days with increments above the flow limit", "增量超流量上限的天数"),

@@ -121,6 +121,10 @@ def _totals(readings: pl.DataFrame, steps: _Steps, runs: Segments) -> dict[str, 
     ts = readings["ts"]
     flowed = runs.greatest(np.where(moved, ts.to_physical().to_numpy(), NEVER))
     volume = readings["volume_m3"].to_numpy()
+    flows = np.flatnonzero(rated & moved)
+    logs = np.zeros_like(flow)
+    logs[flows] = np.log(flow[flows])
+    active = runs.sum(rated & moved)
     figures: dict[str, Any] = {
         "key": runs.keys,
         "volume_readings": runs.lengths,
@@ -133,10 +137,11 @@ def _totals(readings: pl.DataFrame, steps: _Steps, runs: Segments) -> dict[str, 
         "flow_limit_m3h": readings["flow_limit_m3h"].gather(runs.starts),
         "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
         "flow_intervals": runs.sum(rated.astype(np.int64)),
-        "active_intervals": runs.sum((rated & moved).astype(np.int64)),
+        "active_intervals": active,
         "standstill_s": runs.sum(standing),
         "least_flow_m3h": runs.least(flow),
         "greatest_flow_m3h": runs.greatest(flow),
+        "flow_log": runs.sum(logs) / np.where(active > 0, active, np.nan),
         "flow_last_ts": pl.Series(flowed).replace(NEVER, None).cast(TIME),
     }
     if "valve_state" in readings.columns and readings["valve_state"].null_count() < readings.height:
@@ -275,7 +280,7 @@ def _with_interleaving(profile: pl.DataFrame, steps: pl.DataFrame, settings: Pro
         "worst_drop_m3", "drop_first_ts", "drop_bits", "worst_surge_m3", "surge_first_ts", "backward_m3",
         "worst_backward_m3", "backward_first_ts", "consumption_m3", "standstill_s", "least_flow_m3h",
         "flow_intervals", "active_intervals",
-        "greatest_flow_m3h", "flow_last_ts",
+        "greatest_flow_m3h", "flow_log", "flow_last_ts",
     )  # fmt: skip
     return joined.with_columns(
         *(pl.when(two).then(0).otherwise(pl.col(name)).alias(name) for name in counts),

@@ -69,9 +69,16 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     source_near_s: Annotated[
         float, Meta(description="Registers of two sources no further apart than this are compared [s]", ge=0)
     ] = 900.0
-    draw_base_days: Annotated[
-        int, Meta(description="First days that make the baseline of what one draw of water counts [days]", ge=7, le=60)
-    ] = 28
+    draw_settled_days: Annotated[
+        int, Meta(description="Days before the baseline of what one draw of water counts is believed [days]", ge=7)
+    ] = 14
+    draw_apart_log: Annotated[
+        float,
+        Meta(description="Distance of the last days from it, as a logarithm, at which it stops following [1]", gt=0),
+    ] = 0.25
+    draw_apart_days: Annotated[
+        int, Meta(description="Days apart from it after which it is begun anew [days]", ge=30)
+    ] = 120
     base_days: Annotated[
         int, Meta(description="First days with a value that make the baseline of the sensing amplitude [days]", ge=1)
     ] = 14
@@ -165,31 +172,41 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Draws of water that count less, or more, than they did, while their number stays."""
+    """Draws of water that count less, or more, than they did, all by one factor, while their number stays."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    days: Annotated[Count, Meta(description="Newest days that tell, compared with the baseline [days]")] = 12
-    within_days: Annotated[Days, Meta(description="They must lie within so many days [days]")] = 25
-    base_days: Annotated[Count, Meta(description="Days the baseline must have [days]")] = 21
-    watch_share: Annotated[float, Meta(description="Share of its baseline that means watch [1]", gt=0, lt=1)] = 0.75
-    act_share: Annotated[float, Meta(description="Share of its baseline that means act [1]", gt=0, lt=1)] = 0.62
-    act_times: Annotated[float, Meta(description="Multiple of its baseline that means act [1]", gt=1)] = 1.65
+    days: Annotated[Count, Meta(description="Newest days that tell, compared with the baseline [days]")] = 20
+    soon_days: Annotated[Count, Meta(description="So many are enough for a large change [days]")] = 10
+    within_days: Annotated[Days, Meta(description="They must lie within so many days [days]")] = 40
+    base_days: Annotated[Count, Meta(description="Days the baseline must have [days]")] = 14
+    watch_share: Annotated[float, Meta(description="Share of its baseline that means watch [1]", gt=0, lt=1)] = 0.72
+    act_share: Annotated[float, Meta(description="Share of its baseline that means act [1]", gt=0, lt=1)] = 0.6
+    soon_share: Annotated[
+        float, Meta(description="Share of its baseline that means act after few days [1]", gt=0, lt=1)
+    ] = 0.45
+    act_times: Annotated[
+        float, Meta(description="Multiple of its baseline that means act, for sensing by contacts [1]", gt=1)
+    ] = 1.5
+    soon_times: Annotated[float, Meta(description="The same where the kind of sensing is not known [1]", gt=1)] = 2.0
     sigmas: Annotated[
-        float, Meta(description="Least distance from the baseline, in standard errors of the difference [1]", gt=0)
-    ] = 5.0
-    act_sigmas: Annotated[float, Meta(description="The same for act [1]", gt=0)] = 10.0
+        float,
+        Meta(description="Least distance from the baseline, in what it is used to wander by from week to week [1]",
+             gt=0),
+    ] = 4.0  # fmt: skip
+    wander_least: Annotated[
+        float, Meta(description="What a baseline is supposed to wander by at least, as a logarithm [1]", gt=0)
+    ] = 0.08
+    alike: Annotated[
+        float,
+        Meta(
+            description="How far draws, middle and greatest flow may disagree about the factor, as a logarithm [1]",
+            gt=0,
+        ),
+    ] = 0.45
     act_draws: Annotated[
         float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
     ] = 1.35
-    draws_least: Annotated[
-        float, Meta(description="Below this share of their usual number people may have left [1]", gt=0, lt=1)
-    ] = 0.6
-    draws_most: Annotated[
-        float, Meta(description="Above this multiple of their usual number the use itself changed [1]", gt=1)
-    ] = 1.8
-    scatter_least: Annotated[
-        float, Meta(description="Day-to-day scatter of a draw's logarithm that is supposed at least [1]", gt=0)
-    ] = 0.2
+    watch_draws: Annotated[float, Meta(description="The same for watch [1]", gt=1)] = 1.7
     trickle_share: Annotated[
         float, Meta(description="Share of the usual day, on most days, that means watch [1]",
                     gt=0, lt=1)

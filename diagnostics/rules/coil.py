@@ -26,6 +26,11 @@ COLD_CONFIDENCE = 0.6
 # Real homes show each of these before a holiday now and then: the main tap is shut on leaving, use is less before.
 WEAK_SIGNS = ("sign_loss", "sign_running", "sign_course")
 
+# The days that a baseline needs to see that the last ones left it.
+APART_LATE_DAYS = 4
+# Sensing by contacts bounces; other kinds do not count more than flows. Where it is not known it may be one.
+CONTACTS = ("reed", "hall")
+
 # A home whose use is regular enough for a trickle to be odd.
 USED_SHARE = 0.95
 USUAL_M3 = 0.05
@@ -385,44 +390,68 @@ def _longest_run(flags: pl.Expr) -> pl.Expr:
 def loss(seen: View, settings: LossSettings) -> pl.DataFrame:
     """Compare what a draw counts with the meter's own first days and with its neighbours' change."""
     told = "coil.loss"
-    changed = pl.col("draw_change") - pl.col("peer_draw_change").fill_null(0)
-    newest = newest_measured(seen, pl.col("draw_change").is_not_null(), settings.days, settings.within_days)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        changed.mean().alias("change"),
-        changed.median().alias("middle"),
-        changed.var().alias("scatter"),
-        pl.len().alias("n"),
-        pl.col("draws_change").mean().alias("draws"),
-        pl.col("draw_base_days", "draw_base_log_m2").last(),
-        pl.col("first_ts").first(),
-        pl.col("last_ts").last(),
-    )
-    base_n = pl.col("draw_base_days")
-    own = pl.col("draw_base_log_m2") / (base_n - 1)
-    variance = pl.max_horizontal(own, "scatter", pl.lit(settings.scatter_least**2))
-    sigmas = pl.col("change") / (variance * (1 / pl.col("n") + 1 / base_n)).sqrt()
-    share, number = pl.col("middle").exp(), pl.col("draws").exp()
-    full = (pl.col("n") >= settings.days) & (base_n >= settings.base_days)
-    steady = number.is_between(settings.draws_least, settings.draws_most)
-    less = full & steady & (sigmas <= -settings.sigmas)
-    more = full & steady & (sigmas >= settings.sigmas) & (share >= settings.act_times)
-    # Real use changes, too; only a change far beyond that of real homes is the meter's.
-    sure = (sigmas.abs() >= settings.act_sigmas) & number.is_between(1 / settings.act_draws, settings.act_draws)
-    trickle = _trickle(seen, settings)
+    hits = _changed_draws(seen, settings)
+    share, number, soon = pl.col("size").exp(), pl.col("draws").exp(), pl.col("soon").exp()
+    sigmas = pl.col("size") / pl.max_horizontal(pl.col("draw_wander").sqrt(), pl.lit(settings.wander_least))
+    settled = pl.col("draw_days") >= settings.base_days
+    steady = number.is_between(1 / settings.act_draws, settings.act_draws)
+    sure = settled & steady & (pl.col("spread") <= settings.alike) & (sigmas.abs() >= settings.sigmas)
+    long, short = pl.col("n") >= settings.days, pl.col("n") >= settings.soon_days
+    less = (long & (share <= settings.act_share)) | (short & (pl.max_horizontal(share, soon) <= settings.soon_share))
+    times = pl.when(pl.col("sensing") == "reed").then(settings.act_times).otherwise(settings.soon_times)
+    more = short & (pl.min_horizontal(share, soon) >= times) & pl.col("sensing").fill_null("reed").is_in(CONTACTS)
+    loosely = number.is_between(1 / settings.watch_draws, settings.watch_draws)
+    fades = short & settled & loosely & (share <= settings.watch_share) & (sigmas <= -settings.sigmas)
     answer = fired(
         hits,
-        act=sure & ((less & (share <= settings.act_share)) | more),
-        watch=less & (share <= settings.watch_share),
-        onset=pl.col("first_ts"),
+        act=sure & (less | more),
+        watch=fades,
+        onset=pl.col("onset"),
         evidence=together(
             observation(
-                told, "draw_share", share.round(3), "1", since=pl.col("first_ts"), until=pl.col("last_ts"),
+                told, "draw_share", share.round(3), "1", since=pl.col("onset"), until=pl.col("last_ts"),
                 threshold=settings.act_share, sigmas=sigmas.round(1), days=pl.col("n"),
             ),
-            observation(told, "draws_share", number.round(3), "1", threshold=settings.draws_least),
+            observation(told, "draws_share", number.round(3), "1", threshold=round(1 / settings.act_draws, 2)),
+            observation(
+                told, "flow_share", pl.col("flow").exp().round(3), "1", threshold=settings.alike,
+                peak=pl.col("peak").exp().round(3),
+            ),
         ),
     )  # fmt: skip
+    trickle = _trickle(seen, settings)
     return pl.concat([answer, trickle.join(answer, on="meter_id", how="anti")])
+
+
+def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
+    """Return how far draws, their number, middle flow and peak of the newest days are from the baseline.
+
+    A coil changes all flows by one factor: ``spread`` tells how far draws, middle and peak disagree about it.
+    """
+    peers = pl.col("peer_draw_change").fill_null(0)
+    newest = newest_measured(seen, pl.col("draw_change").is_not_null(), settings.days, settings.within_days)
+    changes = {
+        "size": pl.col("draw_change") - peers,
+        "flow": pl.col("flow_change") - peers,
+        "peak": pl.col("peak_change") - peers,
+        "draws": pl.col("draws_change"),
+    }
+    since = pl.int_range(pl.len()).reverse() < pl.col("draw_apart_days").last() + APART_LATE_DAYS
+    three = ("size", "flow", "peak")
+    sensing = seen.facts.meters.select("meter_id", "sensing")
+    return (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            *(change.median().alias(name) for name, change in changes.items()),
+            changes["size"].tail(settings.soon_days).median().alias("soon"),
+            pl.len().alias("n"),
+            pl.col("draw_days", "draw_wander").last(),
+            pl.col("first_ts").filter(since).first().alias("onset"),
+            pl.col("last_ts").last(),
+        )
+        .with_columns((pl.max_horizontal(three) - pl.min_horizontal(three)).alias("spread"))
+        .join(sensing, on="meter_id", how="left", maintain_order="left")
+    )
 
 
 def _trickle(seen: View, settings: LossSettings) -> pl.DataFrame:
