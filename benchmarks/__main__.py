@@ -10,12 +10,17 @@ import sys
 from importlib import import_module
 
 NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line", "judge_rules")
-TOOLS = ("judge_rules", "judge_alicante")  # with options of their own
+TOOLS = ("judge_rules", "judge_alicante", "rule_pictures")  # with options of their own
+
+
+def _measured(arguments: list[str]) -> bool:
+    """Tell whether a name alone means the benchmark of that name and not the tool."""
+    return len(arguments) == 1 and arguments[0] in NAMES
 
 
 def main() -> None:
     """Run what the command line names."""
-    if len(sys.argv) > 2 and sys.argv[1] in TOOLS and sys.argv[2:] != ["--smoke"]:
+    if len(sys.argv) > 1 and sys.argv[1] in TOOLS and sys.argv[2:] != ["--smoke"] and not _measured(sys.argv[1:]):
         import_module(f"benchmarks.{sys.argv[1]}").main(sys.argv[2:])
         return
     parser = argparse.ArgumentParser(prog="benchmarks", description=__doc__)

@@ -31,7 +31,7 @@ Progress = Callable[[int, int], None]
 # What a daily row is worked out by, beside what these import themselves.
 _PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local_day", "metriage.daily_rows")
 # Methods of the line that have no part in the daily rows.
-_JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days")
+_JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days", "_out_of_place")
 
 
 def days_of(site: Site) -> list[date]:
@@ -146,7 +146,7 @@ class DayMemory:
 
     def __init__(self, rows: pl.DataFrame) -> None:
         self._rows = rows.sort("meter_id", "day", "as_of").rechunk()
-        self._keys = self._rows.select("meter_id", "day", "as_of").with_row_index("place")
+        self._keys = self._rows.select("meter_id", "day", "as_of", "readings").with_row_index("place")
 
     def window(self, as_of: datetime) -> pl.DataFrame:
         """Return what the line itself would read: the window, and the newest row of each meter silent since."""
@@ -155,6 +155,7 @@ class DayMemory:
             self._keys.lazy()
             .filter(pl.col("as_of") <= as_of)
             .unique(["meter_id", "day"], keep="last", maintain_order=True)
+            .filter(pl.col("readings") > 0)
             .filter((pl.col("day") >= start) | (pl.col("day") == pl.col("day").max().over("meter_id")))
             .select("place")
             .collect()

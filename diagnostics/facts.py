@@ -82,7 +82,10 @@ def with_place(days: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     [°C], the lowest temperature at the meter: measured, or else supposed from the air and the kind of installation;
     and ``case_measured``.
     """
-    placed = days.join(facts.meters.select("meter_id", *BESIDE), on="meter_id", how="left", maintain_order="left")
+    # Joined are the keys alone: a join copies all columns of a row.
+    placed = days.select("meter_id", "day", "ambient_min_c").join(
+        facts.meters.select("meter_id", *BESIDE), on="meter_id", how="left", maintain_order="left"
+    )
     measured = facts.weather.filter(~pl.col("forecast").fill_null(value=False))
     air = measured.select(
         "region",
@@ -94,7 +97,8 @@ def with_place(days: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     beside = placed.join(air, on=["region", "day"], how="left", maintain_order="left")
     share, lift = shelter(pl.col("installation").fill_null("outdoor"))
     supposed = pl.col("air_min_c") * share + lift
-    return beside.with_columns(
+    found = beside.with_columns(
         pl.coalesce("ambient_min_c", supposed).alias("case_min_c"),
         pl.col("ambient_min_c").is_not_null().alias("case_measured"),
     )
+    return days.hstack(found.drop("meter_id", "day", "ambient_min_c"))

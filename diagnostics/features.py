@@ -62,24 +62,32 @@ def view(daily: pl.DataFrame, as_of: datetime, facts: Facts | None = None) -> Vi
         What is known beside the readings by then; gaps in our reception that were noticed later are not seen.
     """
     known_facts = (facts or Facts()).conformed()
-    known = DAILY.conform(daily).filter(pl.col("as_of") <= as_of)
-    latest = (
-        known.sort("meter_id", "day", "as_of")
-        .unique(["meter_id", "day"], keep="last", maintain_order=True)
-        .with_columns(((pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days()).alias("age_days"))
-        .filter(pl.col("age_days") < WINDOW_DAYS)
-    )
+    known = DAILY.conform(daily)
+    age = (pl.col("day").max().over("meter_id") - pl.col("day")).dt.total_days().alias("age_days")
+    # The rows are chosen by their keys and taken once: each step over all columns would copy a hundred of them.
+    keys = known.select("meter_id", "day", "as_of").with_row_index("place").filter(pl.col("as_of") <= as_of)
+    kept = _latest(keys.with_columns(age).filter(pl.col("age_days") < WINDOW_DAYS))
+    latest = known[kept["place"]].with_columns(kept["age_days"])
     days = with_cells(with_peers(with_derived(with_place(latest, known_facts))))
     gaps = known_facts.gaps.filter(pl.col("received_at") <= as_of, pl.col("since") < pl.col("until"))
     return View(as_of, days, features(days, as_of), _codes(days), replace(known_facts, gaps=gaps))
+
+
+def _latest(rows: pl.DataFrame) -> pl.DataFrame:
+    """Return the latest row of each meter and day, sorted; what is so already is left as it is."""
+    same = pl.col("meter_id") == pl.col("meter_id").shift(1)
+    follows = (pl.col("meter_id") > pl.col("meter_id").shift(1)) | (same & (pl.col("day") > pl.col("day").shift(1)))
+    if rows.select(follows.all()).item():
+        return rows
+    return rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
 
 
 def _codes(days: pl.DataFrame) -> pl.DataFrame:
     """Return the codes of daily rows, one a row."""
     parts = pl.col("codes").str.splitn(" ", 3).struct
     return (
-        days.filter(pl.col("codes").list.len() > 0)
-        .select("meter_id", "day", "age_days", "first_ts", "last_ts", "codes")
+        days.select("meter_id", "day", "age_days", "first_ts", "last_ts", "codes")
+        .filter(pl.col("codes").list.len() > 0)
         .explode("codes")
         .with_columns(
             parts.field("field_0").alias("family"),
@@ -131,26 +139,30 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
 
 def _with_jumps(days: pl.DataFrame) -> pl.DataFrame:
     """Tell falls of the register that came back (a jump) from those that stay (another register)."""
-    meter = "meter_id"
+    # Rows stand by meter and day: the neighbours are those above and below, where they are of the same meter.
+    meter = pl.col("meter_id")
+    same_above = pl.col("_same_above")
     mixed = pl.col("interleaved_readings").is_not_null()
-    beside = mixed | mixed.shift(1).over(meter).fill_null(value=False)
+    beside = mixed | (mixed.shift(1) & same_above).fill_null(value=False)
     fall = pl.max_horizontal("worst_drop_m3", pl.when(~beside).then(pl.col("edge_drop_m3")))
     falls = pl.col("drops").fill_null(0) + (pl.col("edge_drop_m3").is_not_null() & ~beside)
     level = pl.coalesce("prior_volume_m3", "first_volume_m3") - fall / 2
     # A wrong reading may be the last of the day before: then the register before *it* is the level to come back to.
-    earlier = pl.coalesce("before_last_volume_m3", "prior_volume_m3").shift(1).over(meter) - fall / 2
+    above = pl.coalesce("before_last_volume_m3", "prior_volume_m3").shift(1)
+    earlier = pl.when(same_above).then(above) - fall / 2
     lower = (pl.col("last_volume_m3") < level) & (pl.col("last_volume_m3") < earlier).fill_null(value=True)
-    following = pl.col("last_volume_m3").shift(-1).over(meter)
+    following = pl.when(same_above.shift(-1)).then(pl.col("last_volume_m3").shift(-1))
     stays = pl.coalesce(following, "before_last_volume_m3") < level
     unknown = following.is_null() & ~(pl.col("before_last_volume_m3") < level).fill_null(value=False)
     stepped = ((falls > 0) & lower & stays).fill_null(value=False)
     pending = ((falls > 0) & lower & unknown).fill_null(value=False)
     came_back = (falls > 0) & ~stepped & ~pending
-    return days.with_columns(
+    numbered = days.with_columns((meter == meter.shift(1)).alias("_same_above"))
+    return numbered.with_columns(
         stepped.alias("stepped"),
         pl.when(came_back).then(falls).otherwise(0).alias("jumps"),
         pl.when(came_back | stepped).then(fall).alias("jump_m3"),
-    )
+    ).drop("_same_above")
 
 
 def features(days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

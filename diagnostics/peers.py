@@ -114,6 +114,7 @@ def silent_neighbours(days: pl.DataFrame) -> pl.DataFrame:
         ``region, site`` (empty: all of the region), ``day, meters, silent``: of the meters with a row in the window
         that were there before that day, those without a row on it. Days after the newest row of all are not in it.
     """
+    days = days.select("meter_id", "region", "site", "day")
     calendar = days.select(pl.col("day").unique())
     parts = []
     for keys in (["region", "site"], ["region"]):

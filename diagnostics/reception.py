@@ -26,7 +26,8 @@ def stretches(seen: View, window_days: int) -> pl.DataFrame:
         ``within`` those of the day's measurements, the time lies somewhere between), ``missing_s`` [s], ``first_ts``
         (first measurement of the day) and ``usual_s``, the meter's usual interval [s].
     """
-    recent = seen.days.filter((pl.lit(seen.as_of) - pl.col("first_ts")).dt.total_days() < window_days)
+    needed = ("meter_id", "first_ts", "last_ts", "longest_gap_s", "gap_s")
+    recent = seen.days.select(needed).filter((pl.lit(seen.as_of) - pl.col("first_ts")).dt.total_days() < window_days)
     columns = ["meter_id", "place", "from", "to", "missing_s", "first_ts"]
     second = pl.duration(seconds=1)
     within = recent.select(

@@ -338,16 +338,18 @@ def _put(connection: sqlite3.Connection, meter: Meter, said: frozenset[str]) -> 
         f"INSERT OR REPLACE INTO registry ({names}) VALUES ({', '.join('?' * len(after))})",  # noqa: S608 - our names
         tuple(after.values()),
     )
-    if "aliases" in said and (rows or meter.aliases):
-        _put_aliases(connection, meter.meter_id)
+    if "aliases" in said and rows:
+        connection.execute("DELETE FROM registry_alias WHERE meter_id = ?", (meter.meter_id,))
+        rows = _rows(connection, "SELECT * FROM registry WHERE meter_id = ? ORDER BY recorded_at", meter.meter_id)
+        _put_aliases(connection, meter.meter_id, _folded(rows).aliases)
+    elif "aliases" in said:
+        _put_aliases(connection, meter.meter_id, meter.aliases)
     return "changed" if rows else "new"
 
 
-def _put_aliases(connection: sqlite3.Connection, meter_id: str) -> None:
-    rows = _rows(connection, "SELECT * FROM registry WHERE meter_id = ? ORDER BY recorded_at", meter_id)
-    names = {alias.lower() for alias in _folded(rows).aliases}
-    connection.execute("DELETE FROM registry_alias WHERE meter_id = ?", (meter_id,))
-    connection.executemany("INSERT INTO registry_alias VALUES (?, ?)", [(name, meter_id) for name in sorted(names)])
+def _put_aliases(connection: sqlite3.Connection, meter_id: str, aliases: Collection[str]) -> None:
+    names = sorted({alias.lower() for alias in aliases})
+    connection.executemany("INSERT INTO registry_alias VALUES (?, ?)", [(name, meter_id) for name in names])
 
 
 def _folded(rows: Sequence[sqlite3.Row]) -> Meter:

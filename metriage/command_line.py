@@ -257,12 +257,18 @@ def diagnose(
                 "as_of": diagnosis.as_of,
                 "findings": with_evidence(rows),
                 "pictures": drawn,
+                "unregistered": diagnosis.unregistered,
+                "after_removal": diagnosis.after_removal,
             }
         )
         return
     language = site.settings.site.language
     print_findings(rows, language)
     say(word("as_of", language).format(labels.moment(moment), diagnosis.days))
+    for name in ("unregistered", "after_removal"):
+        if meters := getattr(diagnosis, name):
+            shown = ", ".join(meters[:5]) + (" …" if len(meters) > 5 else "")
+            say(printable(word(name, language).format(len(meters), shown)))
     for file in drawn:
         typer.echo(f"{word('picture', language)}: {file}")
 

@@ -5,6 +5,7 @@ This is where tables are read and written; what is computed from them is :mod:`d
 
 from __future__ import annotations
 
+import hashlib
 import tempfile
 import time
 import uuid
@@ -34,6 +35,7 @@ Mode = Literal["live", "backtest"]
 
 # Positions stored with the daily rows: how far the profile has come, in time of receipt and in commits of readings.
 _SEEN_UNTIL = "diagnosis/as_of"
+_SEEN_ZONES = "diagnosis/zones"  # a digest of the zones that the days of the stored rows are of
 _SEEN_VERSIONS = ((READINGS, "diagnosis/readings"), (ERROR_CODES, "diagnosis/error_codes"))
 
 _SLICE_READINGS = 3_000_000  # readings profiled at once; bounds the memory of a back-fill
@@ -60,6 +62,10 @@ class Diagnosis:
         Rows of the table ``findings``.
     forecasts : polars.DataFrame
         Rows of the table ``forecasts``.
+    unregistered : tuple of str
+        Meters that were diagnosed without being in the registry.
+    after_removal : tuple of str
+        Meters that reported after the day on which the registry or an inspection ends their record.
     """
 
     diagnosis_id: str
@@ -67,6 +73,8 @@ class Diagnosis:
     days: int
     findings: pl.DataFrame
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
+    unregistered: tuple[str, ...] = ()
+    after_removal: tuple[str, ...] = ()
 
 
 class DiagnosisLine:
@@ -119,7 +127,7 @@ class DiagnosisLine:
         before = self.seen_until
         if before is None or as_of > before:
             return True
-        return as_of == before and self._arrived(before, as_of).is_empty()
+        return as_of == before and self._arrived(before, as_of).is_empty() and not self._zones_changed(as_of)
 
     def step(self, as_of: datetime) -> Diagnosis:
         """Bring the daily rows up to `as_of` and diagnose.
@@ -144,8 +152,10 @@ class DiagnosisLine:
             One that :meth:`can_step` allows (UTC).
         """
         versions = [Position(application, max(0, self._source.version(table))) for table, application in _SEEN_VERSIONS]
-        rows = self._profile_changes(self.seen_until, as_of, self._known(as_of).meters)
-        self._work.append(DAILY, rows, positions=[Position(_SEEN_UNTIL, _microseconds(as_of)), *versions])
+        registry = self._known(as_of).meters
+        rows = self._profile_changes(self.seen_until, as_of, registry)
+        seen = [Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_ZONES, self._zones(registry)), *versions]
+        self._work.append(DAILY, rows, positions=seen)
         return rows.height
 
     def conclude(
@@ -178,18 +188,32 @@ class DiagnosisLine:
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
         if previous is None:
             previous = self._previous(last, as_of)
+        if recent is None:
+            recent = self._recent_days(as_of, last, previous)
+        facts = replace(self._known(as_of), gaps=self._reception(as_of))
         found = examine(
-            self._recent_days(as_of, last, previous) if recent is None else recent,
+            recent,
             as_of=as_of,
             diagnosis_id=name,
             mode=self._mode,
             settings=self._settings.rules,
             language=self._settings.site.language,
             previous=previous,
-            facts=replace(self._known(as_of), gaps=self._reception(as_of)),
+            facts=facts,
             today=as_of.astimezone(ZoneInfo(self._zone)).date() if forecasts else None,
         )
-        return Diagnosis(name, as_of, days, found.findings, found.forecasts)
+        # Which meters are out of place is for people to see; a back-test shows nobody.
+        stray = ((), ()) if self._mode == "backtest" else self._out_of_place(recent, facts.meters)
+        return Diagnosis(name, as_of, days, found.findings, found.forecasts, *stray)
+
+    def _out_of_place(self, recent: pl.DataFrame, meters: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+        """Return the meters that are not registered, and those that reported after their removal."""
+        seen = recent.group_by("meter_id").agg(pl.col("day").max())
+        registered = pl.DataFrame(schema={"meter_id": pl.String}) if self._facts is None else self._facts.registered
+        unregistered = seen.join(registered, on="meter_id", how="anti")["meter_id"].sort()
+        removed = meters.select("meter_id", "removed_on").drop_nulls()
+        late = seen.join(removed, on="meter_id").filter(pl.col("day") > pl.col("removed_on"))["meter_id"].sort()
+        return tuple(unregistered), tuple(late)
 
     def _known(self, as_of: datetime) -> Facts:
         return Facts() if self._facts is None else self._facts.as_of(as_of)
@@ -197,11 +221,41 @@ class DiagnosisLine:
     def _profile_changes(self, before: datetime | None, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
         """Return the daily rows that what was received since the last step makes or changes."""
         arrived = self._arrived(before, as_of)
+        moved = self._moved(as_of, registry) if before is not None and self._zones_changed(as_of) else []
+        if moved:
+            every = self._source.scan(READINGS, meters=moved, received_by=as_of).select(arrived.columns).collect()
+            arrived = pl.concat([arrived.filter(~pl.col("meter_id").is_in(moved)), every])
         if arrived.is_empty():
             return DAILY.empty()
         days = touched_days(arrived, registry, self._zone)
-        parts = [self._profile(part, as_of, registry) for part in _slices(days, arrived.height)]
-        return pl.concat(parts)
+        parts = [self._profile(part, as_of, registry, moved) for part in _slices(days, arrived.height)]
+        return pl.concat([*parts, self._without_readings(moved, days, as_of)])
+
+    def _zones(self, registry: pl.DataFrame) -> int:
+        """Return a digest of the zones in which the days of meters are counted."""
+        other = registry.filter(pl.col("timezone") != self._zone).select("meter_id", "timezone").sort("meter_id")
+        known = f"{self._zone}\n{other.write_csv()}".encode()
+        return int.from_bytes(hashlib.sha256(known).digest()[:7], "big")
+
+    def _zones_changed(self, as_of: datetime) -> bool:
+        return self._work.position(DAILY, _SEEN_ZONES) != self._zones(self._known(as_of).meters)
+
+    def _moved(self, as_of: datetime, registry: pl.DataFrame) -> list[str]:
+        """Return the meters whose rows of the window are of days of another zone than the registry says now."""
+        start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
+        columns = ["meter_id", "day", "as_of", "readings", "first_ts", "last_ts"]
+        rows = _newest(self._work.scan(DAILY, start=start).select(columns).collect())
+        ends = rows.unpivot(["first_ts", "last_ts"], index=["meter_id", "day"], value_name="ts")
+        found = with_local_day(ends.rename({"day": "stored_day"}), registry, self._zone)
+        return found.filter(pl.col("day") != pl.col("stored_day"))["meter_id"].unique().sort().to_list()
+
+    def _without_readings(self, moved: list[str], days: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+        """Return rows that take the place of days of another zone on which there are no readings any more."""
+        if not moved:
+            return DAILY.empty()
+        stored = self._work.scan(DAILY, meters=moved).select("meter_id", "day").unique().collect()
+        gone = stored.join(days, on=["meter_id", "day"], how="anti")
+        return DAILY.conform(gone.with_columns(pl.lit(as_of).alias("as_of"), pl.lit(0).alias("readings")))
 
     def _arrived(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
         """Return meter and time of the readings that no step has seen yet.
@@ -223,7 +277,7 @@ class DiagnosisLine:
                 parts.append(rows.filter(pl.col("received_at") <= before).select(columns))
         return pl.concat(parts).collect()
 
-    def _profile(self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
+    def _profile(self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame, moved: list[str]) -> pl.DataFrame:
         bounds = day_bounds(days, registry, self._zone)
         start, end = bounds["starts_at"].min(), bounds["ends_at"].max()
         meters = days["meter_id"].unique().to_list()
@@ -237,7 +291,7 @@ class DiagnosisLine:
             meters=registry,
             settings=self._settings.profile,
         )
-        known = self._known_days(days, meters)
+        known = self._known_days(days, meters).filter(~pl.col("meter_id").is_in(moved))
         return chain(known, fresh, as_of=as_of, settings=self._settings.profile)
 
     def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame, registry: pl.DataFrame) -> pl.DataFrame:
@@ -379,8 +433,9 @@ def _times(start: datetime, end: datetime, every: timedelta) -> Iterator[datetim
 
 
 def _newest(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the latest row of each meter and day, sorted."""
-    return rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
+    """Return the latest row of each meter and day, sorted; a row without readings only takes back an earlier one."""
+    latest = rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
+    return latest.filter(pl.col("readings") > 0)
 
 
 def _slices(days: pl.DataFrame, readings: int) -> Iterator[pl.DataFrame]:

@@ -25,6 +25,8 @@ YES = ("yes", "true", "1", "y", "是", "有")
 NO = ("no", "false", "0", "n", "否", "无")
 NOTHING = ("", "-", "--", "—", "/", "n/a", "null")  # an empty cell
 
+_LONGEST_NOTHING = max(map(len, NOTHING))
+
 # What may stand beside a number or in brackets behind a header, and what it stands for.
 _UNITS: Mapping[str, Mapping[str, float]] = {
     "mm": {"mm": 1, "毫米": 1},
@@ -252,11 +254,11 @@ def _row(
         text = cells[place] if place < len(cells) else ""
         if text is None:
             continue
-        if text.lower() in NOTHING:
+        if len(text) <= _LONGEST_NOTHING and text.lower() in NOTHING:
             values.setdefault(name, None)
             continue
         try:
-            if _FORMULA.match(text):
+            if text[0] in "=#" and _FORMULA.match(text):
                 raise RowError(name, f"{excerpt(text)} is a formula without its value, or an error of the spreadsheet")
             value = readers[name](text, timezone)
         except RowError as error:

@@ -72,6 +72,8 @@ _WORDS: Mapping[str, tuple[str, str]] = {
                        "需处理 {}，观察 {}，已恢复 {}，共 {} 只水表"),
     "tickets_count": ("{} tickets", "共 {} 张工单"),
     "as_of": ("as of {}: {} meter-days profiled", "截至 {}：计算 {} 个表日"),
+    "unregistered": ("{} meters are not registered: {}", "{} 只水表未登记：{}"),
+    "after_removal": ("{} meters report after their removal: {}", "{} 只水表在拆除后仍有上报：{}"),
     "backtest": ("the newest of {} findings over all steps; all are in lake/findings with mode = backtest",
                  "各步共 {} 条结果，此处为最新；全部以 mode = backtest 存入 lake/findings"),
     "act": ("act", "需处理"),

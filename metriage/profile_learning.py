@@ -220,10 +220,11 @@ def _share(days: pl.DataFrame, shows: pl.Expr) -> float:
 
 
 def newest_days(daily: pl.DataFrame) -> pl.DataFrame:
-    """Return the row of each meter and day that holds: the one of the latest diagnosis."""
+    """Return the row of each meter and day that holds: the one of the latest diagnosis, if it has readings."""
     if daily.is_empty():
         return DAILY.empty()
-    return daily.sort("as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
+    latest = daily.sort("as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
+    return latest.filter(pl.col("readings") > 0)
 
 
 def draft(name: str, found: Iterable[UnknownCode], match: Mapping[str, str]) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,15 @@ import msgspec
 import typer
 from msgspec.structs import FieldInfo
 
+from diagnostics.causes import CAUSE_RULES
 from diagnostics.rules import RULES
-from diagnostics.rules.rule import Rule
+from diagnostics.rules.rule import Rule, Text
 from lake import vocabulary
+from lake.exchange import PLACE, SAME_WORK_DAYS
 from lake.facts import KINDS
 from lake.schemas import TABLES
 from lake.vocabulary import CONDITIONS, FAULTS, Column
+from lake.warranty import DEAD_ON_ARRIVAL_DAYS
 from metriage.definitions import (
     bounds,
     default,
@@ -77,9 +81,21 @@ _RULES = """\
 
 {note}
 
-One file a fault in `diagnostics/rules/`. A rule says `act` or `watch`; a condition that explains its symptom holds it
-at `watch`. Severity is that of an `act`, 1 the worst; a `watch` is one milder. Thresholds are keys of
-`[rules.FAULT.RULE]`, with their defaults.
+One file a fault in `diagnostics/rules/`, and one page a rule here, with its thresholds and a picture of a recorded or
+simulated meter where it spoke. A rule says `act` or `watch`; a condition that explains its symptom holds it at `watch`,
+and the finding says what held it. An `act` is kept while its rule still watches. Severity is that of an `act`, 1 the
+worst; a `watch` is one milder. What made the meter fail is asked afterwards: [causes](causes.md).
+"""
+
+_CAUSES = """\
+# Causes · 原因
+
+{note}
+
+One file a kind in `diagnostics/causes/`. When a rule has found a symptom, each cause is weighed by what happened to the
+meter and its neighbours around the onset; the heaviest is named, with its share in the weights of all and of *unknown*
+as the confidence. `unknown` is said where nothing weighs as much as it. A cause's advice comes before that of the rule.
+Weights are beliefs set by judgement; they are keys of `[rules.causes.NAME]`.
 """
 
 _REGISTRY = """\
@@ -95,8 +111,33 @@ _REGISTRY = """\
 - **Aliases** may stand in several columns, or in one with blanks or `,` `;` `|` `、` between them. An alias names one
   meter and is no other meter's id; upper and lower case are the same.
 - **Numbers** may carry their unit: `DN20`, `20mm`, `19Ah`, `6年` of warranty.
+- **`timezone`** makes the meter's days. Where it changes, the next diagnosis computes all of them anew. A changed
+  `caliber_mm` holds for the days that are computed from then on.
 
-`metriage registry list --unregistered` lists meters that report and are not registered.
+`metriage registry list --unregistered` lists meters that report and are not registered; they are diagnosed too.
+
+## Exchanged meters · 换表
+
+A meter put up in another one's place is a new meter. The record of the old one ends on that day (`removed_on`), and the
+new one has it as `installed_on` and inherits what the place is ({place}), where the registry itself does not say
+otherwise. An exchange is told by
+
+- an inspection with `action` exchanged, or with a `new_meter_id`;
+- the registry alone: one meter was removed and, within {customer} days, one installed with the same `customer_ref`, or
+  within {site} days at the same `site` (which does not pass the customer on). Where several come into question nothing
+  is inherited.
+
+Readings of the old meter after that day are kept and diagnosed; `diagnose` counts such meters and `metriage registry
+list --after-removal` lists them: a meter put up elsewhere, or a slip of the pen.
+
+## Warranty · 质保
+
+Counted from `installed_on`, else `shipped_on`, else `produced_on`, for `warranty_months`: `in_warranty` up to that day,
+then `expired`; `unknown` without dates or months. A lead seal that an inspection found broken (`seal_intact` no) since
+the installation and before that day makes it `void` for good. Tickets carry state, last day, basis, months and who
+found the seal broken; and `dead_on_arrival`, where the fault began within {arrival} days of the installation.
+
+## Columns
 """
 
 _INPUTS = """\
@@ -261,33 +302,57 @@ def _range(column: Column) -> str:
 
 
 def rules_page() -> str:
-    """Return ``docs/rules.md``: every rule in English and Chinese, with its thresholds."""
+    """Return ``docs/rules.md``: every rule by its fault, with its title and a link to its page."""
     lines = [_RULES.format(note=_NOTE)]
     for fault in (*FAULTS, *CONDITIONS):
         own = [rule for rule in RULES.values() if rule.fault == fault]
         if own:
-            lines += [f"## {fault} · {FAULTS_ZH[fault]}", ""]
-            for rule in own:
-                lines += _rule(rule)
+            rows = [
+                [f"[`{rule.id}`](rules/{rule.id}.md)", str(rule.severity), rule.texts["en"].title,
+                 rule.texts["zh"].title]
+                for rule in own
+            ]  # fmt: skip
+            lines += [f"## {fault} · {FAULTS_ZH[fault]}", "", *_table(["rule", "severity", "says", "含义"], rows), ""]
     return "\n".join(lines).rstrip() + "\n"
 
 
-def _rule(rule: Rule) -> Iterator[str]:
-    yield from (f"### `{rule.id}`", "")
+def rule_page(rule: Rule) -> str:
+    """Return the page of one rule: texts, source, what mutes it, thresholds and, where there is one, its picture."""
+    lines = [f"# `{rule.id}` · {rule.texts['zh'].title}", "", _NOTE, ""]
+    lines += _texts(rule.texts)
+    held = f" Held at `watch` by: {_codes(rule.inhibited_by)}." if rule.inhibited_by else ""
+    cause = f" Cause unless told better: `{rule.cause}`." if rule.cause != "unknown" else ""
+    lines += ["", f"Severity {rule.severity}.{cause}{held} Source: {rule.source}.", ""]
+    picture = PICTURES / f"{rule.id}.png"
+    if picture.is_file():
+        lines += [f"![{rule.texts['en'].title}](../pictures/rules/{rule.id}.png)", ""]
+    lines += _thresholds(_settings_of(rule))
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def causes_page() -> str:
+    """Return ``docs/causes.md``: every cause in English and Chinese, with its weights."""
+    lines = [_CAUSES.format(note=_NOTE)]
+    for name, rule in CAUSE_RULES.items():
+        lines += [f"## `{name}` · {cause_name(name, 'zh')}", "", *_texts(rule.texts), "", f"Source: {rule.source}.", ""]
+        lines += [*_thresholds(rule.settings), ""]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _texts(texts: Mapping[str, Text]) -> Iterator[str]:
     yield from _table(
         ["", "English", "中文"],
         [
-            ["title 名称", rule.texts["en"].title, rule.texts["zh"].title],
-            ["trigger 触发", rule.texts["en"].trigger, rule.texts["zh"].trigger],
-            ["action 处理", rule.texts["en"].action, rule.texts["zh"].action],
+            ["title 名称", texts["en"].title, texts["zh"].title],
+            ["trigger 触发", texts["en"].trigger, texts["zh"].trigger],
+            ["action 处理", texts["en"].action, texts["zh"].action],
         ],
     )
-    held = f" Held at `watch` by: {_codes(rule.inhibited_by)}." if rule.inhibited_by else ""
-    cause = f" Cause unless told better: `{rule.cause}`." if rule.cause != "unknown" else ""
-    yield from ("", f"Severity {rule.severity}.{cause}{held} Source: {rule.source}.", "")
-    settings = _settings_of(rule)
+
+
+def _thresholds(settings: Any) -> Iterator[str]:
     rows = [[f"`{field.encode_name}`", _shown(field), description(field.type)] for field in fields(settings)]
-    yield from (*_table(["threshold", "default", "meaning"], rows), "")
+    yield from _table(["threshold", "default", "meaning"], rows)
 
 
 def _settings_of(rule: Rule) -> Any:
@@ -299,7 +364,9 @@ def _settings_of(rule: Rule) -> Any:
 
 def registry_page() -> str:
     """Return ``docs/registry.md``: columns of the registry, the headers of files and the words of cells."""
-    lines = [_REGISTRY.format(note=_NOTE)]
+    place = ", ".join(f"`{name}`" for name in PLACE)
+    told = {"place": place, "customer": SAME_WORK_DAYS["customer_ref"], "site": SAME_WORK_DAYS["site"]}
+    lines = [_REGISTRY.format(note=_NOTE, arrival=DEAD_ON_ARRIVAL_DAYS, **told)]
     rows = [
         [f"`{name}`", vocabulary.METER[name].unit, vocabulary.METER[name].meaning, " ".join(headers), words]
         for name, headers, words in REGISTRY_FORM.documented()
@@ -323,11 +390,16 @@ def inputs_page() -> str:
     return "\n".join(lines).rstrip() + "\n"
 
 
+# Drawn by `python -m benchmarks rule_pictures`.
+PICTURES = Path(__file__).resolve().parent.parent / "docs" / "pictures" / "rules"
+
 PAGES: Mapping[str, Callable[[], str]] = {
     "commands.md": commands_page,
     "settings.md": settings_page,
     "glossary.md": glossary_page,
     "rules.md": rules_page,
+    "causes.md": causes_page,
+    **{f"rules/{name}.md": partial(rule_page, rule) for name, rule in RULES.items()},
     "registry.md": registry_page,
     "inputs.md": inputs_page,
     "profiles.md": profiles_page,
@@ -338,7 +410,11 @@ PAGES: Mapping[str, Callable[[], str]] = {
 def main(folder: Path) -> None:
     """Write all pages into `folder`."""
     for name, page in PAGES.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text(page(), encoding="utf-8")
+    for stale in sorted((folder / "rules").glob("*.md")):
+        if f"rules/{stale.name}" not in PAGES:
+            stale.unlink()
 
 
 if __name__ == "__main__":

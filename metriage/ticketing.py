@@ -6,14 +6,16 @@ from datetime import datetime
 
 import polars as pl
 
+from diagnostics.facts import Facts
 from lake.schemas import FINDINGS
 from lake.site_database import opened
 from metriage.site import Site
+from metriage.site_facts import SiteFacts
 from tickets.delivery import DeliveryReport, deliver_due
 from tickets.sync import SyncReport, processed_until, sync
 
 
-def sync_site(site: Site, as_of: datetime) -> tuple[SyncReport, DeliveryReport]:
+def sync_site(site: Site, as_of: datetime, facts: SiteFacts | None = None) -> tuple[SyncReport, DeliveryReport]:
     """Bring the tickets of a site up to its findings, then deliver what is due.
 
     Parameters
@@ -22,13 +24,26 @@ def sync_site(site: Site, as_of: datetime) -> tuple[SyncReport, DeliveryReport]:
         Its findings of modes live and hot are read, its tickets and outbox written.
     as_of : datetime
         Later findings are left out (UTC).
+    facts : SiteFacts, optional
+        For one who syncs again and again: it reads the registry only when that has changed.
     """
     settings = site.settings
+    zone = settings.site.timezone
     lake = site.lake
     with opened(site.database) as connection:
         # Findings of the newest time already seen are given again: another diagnosis may have the same time.
         rows = lake.scan(FINDINGS, start=processed_until(connection)).filter(pl.col("mode").is_in(["live", "hot"]))
+        findings = rows.collect()
+        acting = findings.filter(pl.col("verdict") == "act").height > 0
+        known = (facts or SiteFacts(site.database, zone)).as_of(as_of) if acting else Facts()
         report = sync(
-            connection, rows.collect(), as_of=as_of, settings=settings.tickets, language=settings.site.language
+            connection,
+            findings,
+            as_of=as_of,
+            settings=settings.tickets,
+            language=settings.site.language,
+            registry=known.meters,
+            inspections=known.inspections,
+            timezone=zone,
         )
         return report, deliver_due(connection, settings.webhook, folder=site.folder)

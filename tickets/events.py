@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
 import msgspec
 
-from tickets.meters import Meter, Warranty, warranty
+from lake.meter import Meter
+from tickets.meters import Warranty
 from tickets.settings import EventType
 from tickets.store import Kind, State, Ticket, ticket_id
 from tickets.texts import Language, Texts, WorksheetText, clean, render, render_all, texts
@@ -131,7 +133,7 @@ def event_data(ticket: Ticket, *, on: date, language: Language, links: Mapping[s
     """
     words = texts(language)
     meter = msgspec.json.decode(ticket.meter, type=Meter)
-    covered = warranty(meter, on=on)
+    covered = msgspec.json.decode(ticket.warranty, type=Warranty).at(on)
     known = _known(ticket, meter, covered, words)
     title = render(words.title, known) or ticket.ticket_id
     summary = ("" if language == "zh" else " ").join(render_all(words.summary, known))
@@ -220,7 +222,7 @@ def evidence_items(evidence: str) -> tuple[Any, ...]:
 
 
 def _known(ticket: Ticket, meter: Meter, covered: Warranty, words: Texts) -> dict[str, str]:
-    known = {name: _word(value, words) for name, value in msgspec.structs.asdict(meter).items() if value is not None}
+    known = {name: _word(value, words) for name, value in asdict(meter).items() if value is not None}
     if meter.installation is not None:
         known["installation"] = words.words.get(meter.installation, meter.installation)
     known |= {
@@ -237,6 +239,9 @@ def _known(ticket: Ticket, meter: Meter, covered: Warranty, words: Texts) -> dic
         "cause_percent": None if ticket.cause == "unknown" else _percent(ticket.cause_confidence),
         "warranty": None if covered.state == "unknown" else words.words[covered.state],
         "warranty_ends_on": None if covered.ends_on is None else covered.ends_on.isoformat(),
+        "seal_broken": None if covered.void_since is None else _day(covered.void_since),
+        "seal_seen_by": covered.void_by or None,
+        "dead_on_arrival": "" if covered.dead_on_arrival else None,
         "proposed_at": None if ticket.proposal is None else _day(datetime.fromisoformat(ticket.proposal.at)),
         "cause_open": "" if ticket.cause == "unknown" else None,
     }
@@ -253,6 +258,8 @@ def _word(value: object, words: Texts) -> str:
         return words.words[str(value).lower()]
     if isinstance(value, float):
         return f"{value:g}"
+    if isinstance(value, tuple):
+        return ", ".join(value)
     if isinstance(value, date):
         return value.isoformat()
     return str(value)

@@ -1,8 +1,7 @@
-"""What the registry knows about one meter, as tickets carry it, and its warranty."""
+"""What the registry knows about the meters of tickets, as tickets carry it, and their warranty."""
 
 from __future__ import annotations
 
-import calendar
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime
 from typing import Any, Literal
@@ -10,57 +9,31 @@ from typing import Any, Literal
 import msgspec
 import polars as pl
 
+from lake.meter import Meter
+from lake.rows import is_zone
+from lake.schemas import INSPECTIONS, METERS
+from lake.warranty import dead_on_arrival, warranty
 from tickets.texts import clean
 
 TEXT_LIMIT = 100
 
 
-class Meter(msgspec.Struct, frozen=True, omit_defaults=False):
-    """The registry's fields (contract, section 2); null where not known."""
-
-    meter_id: str
-    aliases: str | None = None
-    model: str | None = None
-    manufacturer: str | None = None
-    module_vendor: str | None = None
-    module_encrypted: bool | None = None
-    sensing: str | None = None
-    valve_type: str | None = None
-    battery_type: str | None = None
-    battery_capacity_mah: float | None = None
-    caliber_mm: float | None = None
-    ip_rating: str | None = None
-    firmware: str | None = None
-    production_batch: str | None = None
-    produced_on: date | None = None
-    shipped_on: date | None = None
-    installed_on: date | None = None
-    removed_on: date | None = None
-    warranty_months: float | None = None
-    installation: str | None = None
-    flood_prone: bool | None = None
-    installer: str | None = None
-    project: str | None = None
-    region: str | None = None
-    site: str | None = None
-    timezone: str | None = None
-    latitude: float | None = None
-    longitude: float | None = None
-    customer_ref: str | None = None
-
-
 class Warranty(msgspec.Struct, frozen=True):
-    """Warranty as far as dates tell; a missing seal found on site can still void it."""
+    """Whether a meter is in warranty, and why: counted from which day, for how long, or made void by whom."""
 
-    state: Literal["in", "out", "unknown"] = "unknown"
+    state: Literal["in_warranty", "expired", "void", "unknown"] = "unknown"
     ends_on: date | None = None
-    basis: str | None = None
+    basis: Literal["installed_on", "shipped_on", "produced_on"] | None = None
+    months: int | None = None
+    void_since: datetime | None = None
+    void_by: str | None = None
+    dead_on_arrival: bool | None = None
 
-
-_FLAGS = frozenset({"module_encrypted", "flood_prone"})
-_NUMBERS = frozenset({"battery_capacity_mah", "caliber_mm", "warranty_months", "latitude", "longitude"})
-_DATES = frozenset({"produced_on", "shipped_on", "installed_on", "removed_on"})
-_BASES = ("installed_on", "shipped_on", "produced_on")
+    def at(self, day: date) -> Warranty:
+        """Return the same as of another day: a warranty that runs ends on its last day."""
+        if self.ends_on is None or self.state not in {"in_warranty", "expired"}:
+            return self
+        return msgspec.structs.replace(self, state="in_warranty" if day <= self.ends_on else "expired")
 
 
 def meters(registry: pl.DataFrame | None, meter_ids: Iterable[str]) -> dict[str, Meter]:
@@ -69,78 +42,81 @@ def meters(registry: pl.DataFrame | None, meter_ids: Iterable[str]) -> dict[str,
     Parameters
     ----------
     registry : polars.DataFrame, optional
-        Columns of the contract's section 2, any of them missing; one row a ``meter_id``.
+        Columns of :data:`lake.vocabulary.METER`, any of them missing; one row a ``meter_id``.
     meter_ids : iterable of str
         The meters asked for.
     """
     wanted = sorted(set(meter_ids))
-    found = {meter_id: Meter(meter_id) for meter_id in wanted}
-    if registry is not None and "meter_id" in registry.columns:
-        names = [name for name in Meter.__struct_fields__ if name in registry.columns]
-        rows = registry.select(names).filter(pl.col("meter_id").is_in(wanted))
+    found = {meter_id: Meter(meter_id=meter_id) for meter_id in wanted}
+    if registry is not None:
+        rows = METERS.conform(registry).filter(pl.col("meter_id").is_in(wanted))
         found |= {row["meter_id"]: meter_from(row) for row in rows.iter_rows(named=True)}
     return found
 
 
 def meter_from(row: Mapping[str, Any]) -> Meter:
-    """Build a meter from a row of the registry; what does not fit its field counts as not known."""
-    values = {name: _value(name, value) for name, value in row.items() if value is not None}
-    return Meter(**{name: value for name, value in values.items() if value is not None})
+    """Build a meter from a row of the registry; texts are made readable and short."""
+    told = {name: _readable(value) for name, value in row.items() if value is not None}
+    return Meter(**{name: value for name, value in told.items() if value not in (None, "")})
 
 
-def warranty(meter: Meter, *, on: date) -> Warranty:
-    """Return the warranty state on a day: counted from installation, else shipping, else production.
+def warranties(
+    faults: pl.DataFrame,
+    registry: pl.DataFrame | None,
+    inspections: pl.DataFrame | None,
+    as_of: datetime,
+    timezone: str,
+) -> dict[tuple[str, datetime | None], Warranty]:
+    """Return the warranty of meters whose faults began at given times.
 
-    Examples
-    --------
-    >>> warranty(Meter("1", installed_on=date(2020, 1, 31), warranty_months=1), on=date(2020, 3, 1)).ends_on
-    datetime.date(2020, 2, 29)
+    Parameters
+    ----------
+    faults : polars.DataFrame
+        ``meter_id`` and ``onset`` (UTC), which may be empty.
+    registry : polars.DataFrame, optional
+        As for :func:`meters`.
+    inspections : polars.DataFrame, optional
+        Columns of :data:`lake.vocabulary.INSPECTION`.
+    as_of : datetime
+        Later inspections do not count.
+    timezone : str
+        Zone of the site, whose days are those of meters without one.
+
+    Returns
+    -------
+    dict
+        By meter and onset; meters that the registry does not have are left out.
     """
-    basis = next((name for name in _BASES if getattr(meter, name) is not None), None)
-    if basis is None or meter.warranty_months is None or not 0 <= meter.warranty_months <= 1200:
-        return Warranty()
-    ends_on = _months_later(getattr(meter, basis), int(meter.warranty_months))
-    return Warranty("in" if on <= ends_on else "out", ends_on, basis)
+    if registry is None:
+        return {}
+    known = METERS.conform(registry)
+    told = (
+        faults.select("meter_id", "onset")
+        .unique()
+        .join(known.select("meter_id", pl.col("timezone").fill_null(timezone)), on="meter_id")
+    )
+    if told.is_empty():
+        return {}
+    own = known.join(told, on="meter_id", how="semi")
+    covered = warranty(own, INSPECTIONS.empty() if inspections is None else inspections, as_of, timezone)
+    begun = pl.concat(
+        part.with_columns(
+            pl.col("onset").dt.convert_time_zone(zone if is_zone(zone) else timezone).dt.date().alias("day")
+        )
+        for (zone,), part in told.partition_by("timezone", as_dict=True).items()
+        if isinstance(zone, str)
+    )
+    rows = dead_on_arrival(begun, own).join(covered, on="meter_id")
+    names = Warranty.__struct_fields__
+    return {
+        (row["meter_id"], row["onset"]): Warranty(**{name: _readable(row[name]) for name in names})
+        for row in rows.iter_rows(named=True)
+    }
 
 
-def _months_later(day: date, months: int) -> date:
-    years, month = divmod(day.month - 1 + months, 12)
-    year = min(day.year + years, 9999)
-    return date(year, month + 1, min(day.day, calendar.monthrange(year, month + 1)[1]))
-
-
-def _value(name: str, value: Any) -> Any:
-    if name in _FLAGS:
-        return _flag(value)
-    if name in _NUMBERS:
-        return _number(value)
-    if name in _DATES:
-        return _date(value)
-    if isinstance(value, (list, tuple)):
-        value = ", ".join(str(part) for part in value)
-    return clean(str(value), TEXT_LIMIT) or None
-
-
-def _flag(value: Any) -> bool | None:
-    if isinstance(value, bool):
-        return value
-    return {"true": True, "1": True, "yes": True, "false": False, "0": False, "no": False}.get(str(value).lower())
-
-
-def _number(value: Any) -> float | None:
-    try:
-        number = float(value)
-    except (TypeError, ValueError):
-        return None
-    return number if abs(number) <= 1e12 else None
-
-
-def _date(value: Any) -> date | None:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date):
-        return value
-    try:
-        return date.fromisoformat(str(value)[:10])
-    except ValueError:
-        return None
+def _readable(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value, TEXT_LIMIT)
+    if isinstance(value, list | tuple):
+        return tuple(clean(str(part), TEXT_LIMIT) for part in value)
+    return value

@@ -137,7 +137,14 @@ CREATE TABLE delivery_attempt (
 CREATE INDEX delivery_attempt_event ON delivery_attempt (position, destination, attempt);
 """
 
-STEPS = (_FIRST,)
+# What the registry knew is a record of the lake since: aliases are a list.
+_WARRANTY = """
+ALTER TABLE ticket ADD COLUMN warranty TEXT NOT NULL DEFAULT '{}';
+UPDATE ticket SET meter = json_set(meter, '$.aliases', json_array())
+WHERE json_type(meter, '$.aliases') IS NOT NULL AND json_type(meter, '$.aliases') <> 'array';
+"""
+
+STEPS = (_FIRST, _WARRANTY)
 
 
 class NoSuchTicketError(MetriageError):
@@ -182,6 +189,8 @@ class Ticket:
         Version of the model that scored.
     meter : str
         JSON of what the registry knew at the latest ``act``.
+    warranty : str
+        JSON of the warranty as known then.
     onset : datetime, optional
         When the symptom began.
     first_seen, last_seen : datetime
@@ -234,6 +243,7 @@ class Ticket:
     notified_at: datetime | None = None
     repeats: int = 0
     finished_at: datetime | None = None
+    warranty: str = "{}"
 
     @property
     def ticket_id(self) -> str:

@@ -18,12 +18,13 @@ from typing import Any
 import msgspec
 import polars as pl
 
+from lake.meter import Meter
 from lake.schemas import FINDINGS
 from lake.site_database import to_text, transaction
 from lake.vocabulary import FAULTS
 from tickets import store
 from tickets.finding import Finding, has_evidence_after
-from tickets.meters import Meter, meters
+from tickets.meters import Warranty, meters, warranties
 from tickets.outbox import Links, announce
 from tickets.priority import DEFAULT_SEVERITY, meter_impact, priority
 from tickets.settings import TicketSettings
@@ -86,6 +87,7 @@ class _Desk:
     settings: TicketSettings
     language: Language
     meters: Mapping[str, Meter]
+    warranties: Mapping[tuple[str, datetime | None], Warranty]
     links: Links | None
 
     def tell(self, ticket: Ticket, event_type: Any, finding: Finding, what: str) -> None:
@@ -103,6 +105,8 @@ def sync(
     settings: TicketSettings,
     language: Language,
     registry: pl.DataFrame | None = None,
+    inspections: pl.DataFrame | None = None,
+    timezone: str = "UTC",
     links: Links | None = None,
 ) -> SyncReport:
     """Open, update and propose to resolve tickets; events go into the outbox in the same transactions.
@@ -123,6 +127,10 @@ def sync(
         Language of the events' texts.
     registry : polars.DataFrame, optional
         The registry (contract, section 2). Without it warranty is unknown.
+    inspections : polars.DataFrame, optional
+        What was found on site (contract, section 3); a broken seal voids the warranty.
+    timezone : str
+        Zone of the site.
     links : callable, optional
         Returns the links of a ticket, by name.
     """
@@ -131,8 +139,9 @@ def sync(
         pl.col("mode").is_in(MODES), pl.col("as_of") <= as_of.astimezone(UTC), pl.col("meter_id").is_not_null()
     )
     relevant = _relevant(seen, settings)
-    acting = relevant.filter(pl.col("verdict") == "act")["meter_id"].unique()
-    desk = _Desk(connection, settings, language, meters(registry, acting), links)
+    acting = relevant.filter(pl.col("verdict") == "act")
+    covered = warranties(acting, registry, inspections, as_of, timezone)
+    desk = _Desk(connection, settings, language, meters(registry, acting["meter_id"]), covered, links)
     done: Counter[str] = Counter()
     rows = (Finding.from_row(row) for row in relevant.iter_rows(named=True))
     while chunk := list(islice(rows, ROWS_A_TRANSACTION)):
@@ -212,7 +221,7 @@ def _open(desk: _Desk, finding: Finding) -> str:
         evidence="null",
         action="",
         model_version=None,
-        meter=msgspec.json.encode(Meter(finding.meter_id)).decode(),
+        meter=msgspec.json.encode(Meter(meter_id=finding.meter_id)).decode(),
         onset=None,
         first_seen=finding.as_of,
         last_seen=finding.as_of,
@@ -282,6 +291,7 @@ def _judged_by(ticket: Ticket, finding: Finding) -> tuple[str, ...]:
 
 def _merged(desk: _Desk, ticket: Ticket, finding: Finding) -> Ticket:
     meter = _meter(desk, ticket, finding)
+    covered = desk.warranties.get((finding.meter_id, finding.onset))
     impact = meter_impact(
         is_fault=finding.is_fault,
         caliber_mm=meter.caliber_mm,
@@ -301,6 +311,7 @@ def _merged(desk: _Desk, ticket: Ticket, finding: Finding) -> Ticket:
         action=finding.action,
         model_version=finding.model_version,
         meter=msgspec.json.encode(meter).decode(),
+        warranty=ticket.warranty if covered is None else msgspec.json.encode(covered).decode(),
         onset=finding.onset,
         last_seen=finding.as_of,
         count=ticket.count + (finding.as_of > ticket.last_seen),
@@ -309,12 +320,10 @@ def _merged(desk: _Desk, ticket: Ticket, finding: Finding) -> Ticket:
 
 def _meter(desk: _Desk, ticket: Ticket, finding: Finding) -> Meter:
     meter = desk.meters[finding.meter_id]
-    if meter == Meter(finding.meter_id):
+    if meter == Meter(meter_id=finding.meter_id):
         meter = msgspec.json.decode(ticket.meter, type=Meter)
     batch, region = (clean(text, 100) if text else None for text in (finding.production_batch, finding.region))
-    return msgspec.structs.replace(
-        meter, production_batch=meter.production_batch or batch, region=meter.region or region
-    )
+    return replace(meter, production_batch=meter.production_batch or batch, region=meter.region or region)
 
 
 def _gist(ticket: Ticket) -> tuple[object, ...]:

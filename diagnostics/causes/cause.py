@@ -71,6 +71,8 @@ class Cause:
         What it rests on.
     texts : mapping of str to Text
         By language; the action comes before that of the rule.
+    settings : type
+        Its part of the settings.
     weigh : callable
         Cases and settings to a frame with the columns of :data:`WEIGHED`.
     """
@@ -78,6 +80,7 @@ class Cause:
     name: str
     source: str
     texts: dict[str, Text]
+    settings: type
     weigh: Callable[[Cases, CauseSettings], pl.DataFrame]
 
 
@@ -99,7 +102,8 @@ def cause(
                 return no_weight()
             return weigh(cases, own)
 
-        CAUSE_RULES[name] = Cause(name, source, {"en": en, "zh": zh}, with_settings)
+        own = type(settings(CauseSettings()))
+        CAUSE_RULES[name] = Cause(name, source, {"en": en, "zh": zh}, own, with_settings)
         return weigh
 
     return register

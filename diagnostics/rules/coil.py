@@ -290,16 +290,20 @@ def stuck(seen: View, settings: StuckSettings) -> pl.DataFrame:
 
 def _standing(seen: View, settings: StuckSettings) -> pl.DataFrame:
     """Return regular homes whose register stands now, longer than it ever did, with what was there before the stop."""
-    told = seen.days.filter(pl.col("volume_readings") > 0)
+    told = seen.days.lazy().filter(pl.col("volume_readings") > 0)
     still = pl.col("day_m3") == 0
-    runs = told.group_by("meter_id", maintain_order=True).agg(
-        (still.fill_null(value=False).reverse().cum_prod().sum()).cast(pl.Int64).alias("still_days"),
-        pl.len().alias("n"),
+    runs = (
+        told.group_by("meter_id", maintain_order=True)
+        .agg(
+            (still.fill_null(value=False).reverse().cum_prod().sum()).cast(pl.Int64).alias("still_days"),
+            pl.len().alias("n"),
+        )
+        .collect()
     )
     standing = runs.filter(pl.col("still_days") >= settings.act_days, pl.col("n") - pl.col("still_days") > 0)
     if standing.is_empty():
         return standing
-    days = told.join(standing, on="meter_id", maintain_order="left").with_columns(
+    days = told.join(standing.lazy(), on="meter_id", maintain_order="left").with_columns(
         (pl.int_range(pl.len(), dtype=pl.Int64).reverse().over("meter_id")).alias("back")
     )
     after = pl.col("back") < pl.col("still_days")
@@ -331,7 +335,7 @@ def _standing(seen: View, settings: StuckSettings) -> pl.DataFrame:
         (frost.filter(at_stop).any() & (pl.col("case_min_c") > 0).filter(after).tail(3).all()
          & ((pl.col("case_min_c") > 0).filter(after).sum() >= 3)).alias("froze"),
         pl.col("last_volume_m3").last(),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     regular = (
         (pl.col("before") >= settings.before_days)
         & (pl.col("used_share") >= settings.used_share)

@@ -97,7 +97,7 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     ).rename({"last_ts": "last_frost_ts", "days": "frost_days"}).drop("first_ts")  # fmt: skip
     if frost.is_empty():
         return frost
-    days = seen.days.join(frost, on="meter_id", maintain_order="left")
+    days = seen.days.lazy().join(frost.lazy(), on="meter_id", maintain_order="left")
     before = pl.col("day") < pl.col("frost_day")
     warmest = pl.coalesce("ambient_max_c", "air_max_c")
     thawed = warmest.is_null() | (warmest > 0)
@@ -112,14 +112,14 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
         ((pl.col("day").max() - pl.col("last_frost_day").first()).dt.total_days() <= 1).alias("died_cold"),
         pl.col("rssi_median_dbm").drop_nulls().tail(14).median().alias("rssi_dbm"),
         pl.col("last_ts").max(),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     silent = seen.features.select("meter_id", "silent_h")
     for part in (frost, silent, _stops(days, settings)):
         summary = summary.join(part, on="meter_id", how="left", maintain_order="left")
     return summary
 
 
-def _stops(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame:
+def _stops(days: pl.LazyFrame, settings: FreezeSettings) -> pl.DataFrame:
     """Return the newest standstill of each regular home that began in frost: how long, how cold, how it ended."""
     told = days.filter(pl.col("volume_readings") > 0).with_columns((pl.col("day_m3") == 0).alias("still"))
     numbered = told.with_columns(
@@ -143,14 +143,15 @@ def _stops(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame:
         pl.col("age_days").last().alias("ended_age"),
         (~pl.col("still")).sum().alias("used"),
         pl.col("day_m3").median().alias("run_m3"),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     each = runs.with_columns(
         pl.col("used").cum_sum().shift(1).over("meter_id").alias("used_days"),
         pl.col("still_days").cum_sum().shift(1).over("meter_id").alias("before_days"),
         pl.col("warm_end_c").shift(-1).over("meter_id").alias("warm_next_c"),
         pl.col("stop_ts").shift(-1).over("meter_id").alias("resumed_ts"),
     )
-    usual = told.filter(~pl.col("still")).group_by("meter_id").agg(pl.col("day_m3").median().alias("usual_m3"))
+    used = told.filter(~pl.col("still")).group_by("meter_id")
+    usual = used.agg(pl.col("day_m3").median().alias("usual_m3")).collect()
     odd = (
         pl.col("still")
         & pl.col("began_cold")

@@ -165,7 +165,8 @@ def symptom(seen: View, when: pl.Expr, window_days: int, **figures: pl.Expr) -> 
         aggregated over these days.
     """
     return (
-        seen.days.filter((pl.col("age_days") < window_days) & when.fill_null(value=False))
+        seen.days.lazy()  # so that of the many columns only those that are asked for are filtered
+        .filter((pl.col("age_days") < window_days) & when.fill_null(value=False))
         .group_by("meter_id", maintain_order=True)
         .agg(
             pl.len().cast(pl.Int64).alias("days"),
@@ -173,16 +174,20 @@ def symptom(seen: View, when: pl.Expr, window_days: int, **figures: pl.Expr) -> 
             pl.col("last_ts").max(),
             *(figure.alias(name) for name, figure in figures.items()),
         )
+        .collect()
     )
 
 
 def newest_measured(seen: View, measured: pl.Expr, days: int, within_days: int = 60) -> pl.DataFrame:
     """Return the newest `days` rows of each meter that have a measurement, of its last `within_days`."""
-    return (
-        seen.days.filter((pl.col("age_days") < within_days) & measured)
+    places = (
+        seen.days.select("meter_id", ((pl.col("age_days") < within_days) & measured).alias("wanted"))
+        .with_row_index("place")
+        .filter("wanted")
         .group_by("meter_id", maintain_order=True)
         .tail(days)
     )
+    return seen.days[places["place"]]
 
 
 def cold_around(seen: View, since: pl.DataFrame, limit_c: float = -5.0, days: int = 3) -> pl.DataFrame:
@@ -195,7 +200,8 @@ def cold_around(seen: View, since: pl.DataFrame, limit_c: float = -5.0, days: in
     """
     near = (pl.col("first_ts") - pl.col("onset")).abs() <= pl.duration(days=days)
     return (
-        seen.days.join(since.select("meter_id", "onset"), on="meter_id")
+        seen.days.select("meter_id", "first_ts", "ambient_min_c")
+        .join(since.select("meter_id", "onset"), on="meter_id")
         .filter(near & (pl.col("ambient_min_c") <= limit_c))
         .group_by("meter_id", maintain_order=True)
         .agg(pl.col("ambient_min_c").min().alias("cold_c"))

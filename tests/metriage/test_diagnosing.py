@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from lake import registry
+from lake import facts, registry
 from lake.errors import UsageError
 from lake.meter import Meter
 from lake.schemas import DAILY, FINDINGS, GAPS, READINGS
@@ -19,7 +19,7 @@ from metriage.diagnosing import backtest_site, diagnose_site
 from metriage.site import Site
 from metriage.site_template import make_site
 from metriage.upkeep import compact_site
-from tests.metriage.sites import START, hourly, stored
+from tests.metriage.sites import START, Done, hourly, stored
 
 NAMES = ["diagnosis_id", "mode"]
 OWN = [*NAMES, "as_of"]
@@ -302,6 +302,73 @@ def test_registry_row_recorded_later_is_not_known_before(sites: Callable[..., Si
 
     batches = found.filter(meter_id="backward", fault="coil").sort("as_of")["production_batch"].to_list()
     assert [None, "2021-07", "2021-07"] == batches
+
+
+def test_meters_out_of_place_are_told(sites: Callable[..., Site], metriage: Callable[..., Done]) -> None:
+    """Not registered, or reporting after the day on which an inspection or the registry ends their record."""
+    site = sites(fleet())
+    registered(site, Meter(meter_id="healthy"), Meter(meter_id="silent", removed_on=START.date() + timedelta(days=4)))
+    with opened(site.database) as connection:
+        row = {"meter_id": "healthy", "inspected_at": end_of(9), "action": "exchanged", "new_meter_id": "late"}
+        facts.store(connection, facts.INSPECTION_KIND, [row])
+
+    before, after = diagnose_site(site, end_of(8)), diagnose_site(site, end_of(15))
+    shown = metriage("diagnose", "--as-of", end_of(15).isoformat(), "--dir", site.folder).out
+
+    assert (("backward", "late"), ()) == (before.unregistered, before.after_removal)
+    assert (("backward", "late"), ("healthy",)) == (after.unregistered, after.after_removal)
+    assert "2 meters are not registered: backward, late" in shown
+    assert "1 meters report after their removal: healthy" in shown
+
+
+@pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/Lima"])
+def test_zone_that_the_registry_tells_later_makes_the_days_anew(sites: Callable[..., Site], zone: str) -> None:
+    """All of the meter's days, and only once; the days that there are no more are taken back."""
+    site, known = sites(fleet()), sites(fleet())
+    moved = Meter(meter_id="backward", timezone=zone)
+    registered(known, moved)
+    for day in (8, 12):
+        diagnose_site(site, end_of(day))
+    registered(site, moved)
+
+    after, next_day = diagnose_site(site, end_of(15)), diagnose_site(site, end_of(16))
+    for day in (8, 12, 15):
+        expected = diagnose_site(known, end_of(day))
+    diagnose_site(known, end_of(16))
+
+    assert after.days > 16
+    assert next_day.days < 10
+    assert_frame_equal(newest_days(known), newest_days(site).filter(pl.col("readings") > 0))
+    same(expected.findings.drop("onset"), after.findings.drop("onset"))
+
+
+def test_day_that_a_zone_took_away_counts_no_more(sites: Callable[..., Site]) -> None:
+    """A meter in Lima whose first readings came in the small hours of UTC."""
+    site = sites(hourly("m1", 1), hourly("m2", 3))
+    registered(site, Meter(meter_id="m1", timezone="Asia/Shanghai"))
+    diagnose_site(site, end_of(1))
+    registered(site, Meter(meter_id="m1", timezone="America/Lima"))
+
+    diagnose_site(site, end_of(2))
+
+    days = newest_days(site).filter(pl.col("meter_id") == "m1")
+    assert [(START.date() - timedelta(days=1), 5), (START.date(), 19), (START.date() + timedelta(days=1), 0)] == (
+        days.select("day", "readings").rows()
+    )
+
+
+def test_same_time_again_after_a_zone_changed_is_looked_at_apart(sites: Callable[..., Site]) -> None:
+    """The daily rows of the line follow with the next step."""
+    site = sites(fleet())
+    diagnose_site(site, end_of(12))
+    registered(site, Meter(meter_id="backward", timezone="Asia/Shanghai"))
+
+    again = diagnose_site(site, end_of(12))
+
+    assert again.days > 40
+    assert diagnose_site(site, end_of(12)).days > 40
+    assert 14 < diagnose_site(site, end_of(13)).days < 40
+    assert diagnose_site(site, end_of(14)).days < 10
 
 
 def test_compaction_changes_no_diagnosis(sites: Callable[..., Site]) -> None:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 
-from lake import registry
+from lake import facts, registry
 from lake.site_database import opened
 from metriage.options import INCOMPLETE
 from metriage.site import Site
@@ -98,6 +99,28 @@ def test_unregistered_meters_are_listed_with_first_and_last_seen(metriage: Run, 
     ] == shown.splitlines()
     assert ["IMEI1", "m2"] == [row["meter_id"] for row in document["unregistered"]]
     assert "2024-01-02T00:00:00+00:00" == document["unregistered"][1]["first_seen"]
+
+
+def test_exchanged_meters_in_the_lists(metriage: Run, site: Site) -> None:
+    """The old record ends, readings after that are told; the new one stands at the place of the old one."""
+    stored(site, hourly("m1", 20), hourly("m2", 5, first=10), hourly("m3", 5))
+    imported(metriage, site, "meter_id,region,removed_on\nm1,north,\nm3,south,2024-01-05\n")
+    with opened(site.database) as connection:
+        row = {"meter_id": "m1", "inspected_at": datetime(2024, 1, 11, 9, tzinfo=UTC), "new_meter_id": "m2"}
+        facts.store(connection, facts.INSPECTION_KIND, [row])
+
+    def listed(*options: str) -> Done:
+        return metriage("registry", "list", "--dir", site.folder, *options)
+
+    assert "m1  north  removed 2024-01-11\nm3  south  removed 2024-01-05\n2 meters\n" == listed().out
+    assert "m1  north\nm3  south  removed 2024-01-05\n2 meters\n" == listed("--as-of", "2024-01-10").out
+    assert [
+        "m1  2024-01-01 00:00  2024-01-20 23:00  removed 2024-01-11",
+        "1 meters report after their removal",
+    ] == listed("--after-removal").out.splitlines()
+    assert "m2  2024-01-11 00:00  2024-01-15 23:00  (in place of m1)" == listed("--unregistered").out.splitlines()[0]
+    [late] = json.loads(listed("--after-removal", "--json").out)["after_removal"]
+    assert ("m1", "2024-01-11") == (late["meter_id"], late["removed_on"])
 
 
 def test_lists_of_an_empty_site(metriage: Run, site: Site) -> None:

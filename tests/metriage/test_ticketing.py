@@ -11,6 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from lake import facts, registry
+from lake.meter import Meter
+from lake.site_database import opened
 from metriage.site import Site
 from metriage.ticketing import sync_site
 from tests.metriage.sites import START, Done, finding, told
@@ -50,6 +53,36 @@ def test_findings_become_tickets_and_are_delivered_once(site: Site, tmp_path: Pa
     assert (1, True) == (delivery.delivered, delivery.is_complete)
     assert ["ticket.opened"] == [event["event"]["type"] for event in events]
     assert "A" == events[0]["event"]["data"]["meter"]["meter_id"]
+
+
+def test_registry_and_inspections_reach_the_event(site: Site, tmp_path: Path) -> None:
+    """What was known as of the time: the place an exchanged meter took over, and the seal that was broken."""
+    told(site, finding(meter_id="B"))
+    day = timedelta(days=1)
+    with opened(site.database) as connection:
+        registry.store(
+            connection,
+            [Meter(meter_id="A", region="north", site="3 号楼"), Meter(meter_id="B", warranty_months=72.0)],
+        )
+        facts.store(
+            connection,
+            facts.INSPECTION_KIND,
+            [
+                {"meter_id": "A", "inspected_at": START - 9 * day, "action": "exchanged", "new_meter_id": "B"},
+                {"meter_id": "B", "inspected_at": START - day, "inspector": "李", "seal_intact": False},
+                {"meter_id": "B", "inspected_at": START + day, "inspector": "王", "seal_intact": False},
+            ],
+        )
+    secret = Secret.create()
+    with Inbox(secret, tmp_path / "inbox") as inbox:
+        sync_site(with_webhook(site, inbox.port, secret), START)
+        [event] = inbox.events
+
+    data = event["event"]["data"]
+    assert ("north", "3 号楼", "2023-12-23") == tuple(
+        data["meter"][name] for name in ("region", "site", "installed_on")
+    )
+    assert ("void", "李", True) == tuple(data["warranty"][name] for name in ("state", "void_by", "dead_on_arrival"))
 
 
 def test_findings_after_the_as_of_time_wait(site: Site) -> None:

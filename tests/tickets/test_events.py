@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import unicodedata
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import Any
 
 import polars as pl
@@ -13,8 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from lake.schemas import INSPECTIONS
+from lake.vocabulary import METER
 from tickets.events import BODY_LIMIT_BYTES, event_body, event_data, evidence_items
-from tickets.meters import Meter
+from tickets.meters import Warranty
 from tickets.store import Ticket
 from tickets.sync import SyncReport
 
@@ -22,6 +24,7 @@ Run = Callable[..., SyncReport]
 Make = Callable[..., dict[str, Any]]
 Outbox = Callable[[], list[dict[str, Any]]]
 
+TEXTS = [name for name, column in METER.items() if column.dtype == "string" and name != "meter_id"]
 CONTRACT = [
     "ticket_id",
     "dedup_key",
@@ -63,7 +66,7 @@ def test_event_has_every_field_of_the_contract(run: Run, finding: Make, outbox: 
     assert list(event) == ["type", "timestamp", "data"]
     assert [name for name in CONTRACT if name not in data] == []
     assert data["emergency"] == {"is": False, "reasons": []}
-    assert data["warranty"] == {"state": "unknown", "ends_on": None, "basis": None}
+    assert data["warranty"] == {"state": "unknown"} | dict.fromkeys(Warranty.__struct_fields__[1:])
     assert data["due"] == dict.fromkeys(
         (
             "acknowledge_by",
@@ -74,7 +77,7 @@ def test_event_has_every_field_of_the_contract(run: Run, finding: Make, outbox: 
             "interim_answer_by",
         )
     )
-    assert set(data["meter"]) == set(Meter.__struct_fields__)
+    assert set(data["meter"]) == set(METER)
     assert (data["parent"], data["links"], data["spares"]) == (None, {}, {"region": "north", "recommended": None})
     assert event["timestamp"] == "2024-07-02T00:00:00Z"
 
@@ -125,7 +128,30 @@ def test_worksheet_has_the_eight_steps(run: Run, finding: Make, outbox: Outbox, 
     assert any(word in line for line in battery["worksheet"][3]["known"] for word in ("basement", "地下室"))
     assert actuator["worksheet"][0]["known"] == []
     assert any(word in line for line in questions[0] for word in ("Sand or impurities", "泥沙或杂质"))
-    assert battery["warranty"] == {"state": "out", "ends_on": "2024-05-01", "basis": "installed_on"}
+    assert battery["warranty"] == dict.fromkeys(Warranty.__struct_fields__) | {
+        "state": "expired", "ends_on": "2024-05-01", "basis": "installed_on", "months": 12, "dead_on_arrival": False,
+    }  # fmt: skip
+
+
+def test_broken_seal_and_early_fault_stand_in_the_event(run: Run, finding: Make, outbox: Outbox) -> None:
+    """The warranty says why it is void; a fault within 15 days of the installation is dead on arrival."""
+    registry = pl.DataFrame(
+        {"meter_id": ["A", "B"], "installed_on": [date(2024, 6, 20)] * 2, "warranty_months": [72, 72]}
+    )
+    told = {"meter_id": "A", "inspected_at": datetime(2024, 6, 25, tzinfo=UTC), "inspector": "李", "seal_intact": False}
+    inspections = INSPECTIONS.conform(pl.DataFrame([told], schema={name: INSPECTIONS.polars[name] for name in told}))
+    run(finding(), finding(meter_id="B", onset=None), registry=registry, inspections=inspections)
+    broken, whole = (event["data"] for event in outbox())
+
+    assert {
+        "state": "void", "ends_on": "2030-06-20", "void_since": "2024-06-25T00:00:00Z", "void_by": "李",
+        "dead_on_arrival": True,
+    }.items() <= broken["warranty"].items()  # fmt: skip
+    assert ("in_warranty", None) == (whole["warranty"]["state"], whole["warranty"]["dead_on_arrival"])
+    assert any("dead on arrival" in line for line in broken["worksheet"][0]["known"])
+    assert broken["worksheet"][4]["known"] == ["lead seal found broken on 2024-06-25 00:00 UTC", "seen by 李"]
+    assert "Warranty: void, the lead seal was found broken." in broken["summary"]
+    assert whole["worksheet"][4]["known"] == []
 
 
 def test_huge_evidence_is_cut_and_links_stay(run: Run, finding: Make, outbox: Outbox) -> None:
@@ -152,7 +178,7 @@ def test_one_huge_item_makes_room_for_the_others(run: Run, finding: Make, outbox
 
 def test_hostile_strings_are_plain_data(run: Run, finding: Make, outbox: Outbox, connection: Any) -> None:
     """Markup and formulae are data; control and steering characters do not reach title and summary."""
-    registry = pl.DataFrame({"meter_id": ["A"]} | {name: [HOSTILE] for name in Meter.__struct_fields__[1:]})
+    registry = pl.DataFrame({"meter_id": ["A"]} | {name: [HOSTILE] for name in TEXTS})
     hostile = {"action": HOSTILE, "cause": "unknown", "rules": [HOSTILE[:80]], "region": HOSTILE, "evidence": "{\x00"}
     run(finding(**hostile), registry=registry)
     (body,) = connection.execute("SELECT body FROM outbox").fetchone()
@@ -187,7 +213,7 @@ def test_evidence_items_takes_any_text(text: str, items: tuple[Any, ...]) -> Non
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.sampled_from(["en", "zh"]),
-    st.dictionaries(st.sampled_from(Meter.__struct_fields__[1:]), st.text(min_size=1, max_size=300)),
+    st.dictionaries(st.sampled_from(TEXTS), st.text(min_size=1, max_size=300)),
     st.recursive(
         st.none() | st.floats() | st.text(max_size=50),
         lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),

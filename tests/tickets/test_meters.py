@@ -2,67 +2,73 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import UTC, date, datetime
+from typing import Any
 
 import polars as pl
-import pytest
+from msgspec.structs import replace
 
-from tickets.meters import Meter, Warranty, meter_from, meters, warranty
+from lake.meter import Meter
+from lake.schemas import METERS
+from tickets.meters import Warranty, meters, warranties
 
 
 def test_meters_missing_registry_knows_the_id() -> None:
     """Meters that are not registered have tickets too."""
-    assert meters(None, ["A", "A"]) == {"A": Meter("A")}
-    assert meters(pl.DataFrame({"meter_id": ["B"], "model": ["x"]}), ["A"]) == {"A": Meter("A")}
+    assert meters(None, ["A", "A"]) == {"A": Meter(meter_id="A")}
+    assert meters(pl.DataFrame({"meter_id": ["B"], "model": ["x"]}), ["A"]) == {"A": Meter(meter_id="A")}
 
 
-def test_meter_from_takes_typed_and_text_columns() -> None:
-    """Dates, numbers and flags may come typed or as the texts of a CSV."""
-    typed = meter_from(
-        {
-            "meter_id": "A",
-            "installed_on": date(2023, 5, 1),
-            "caliber_mm": 15,
-            "flood_prone": True,
-            "aliases": ["x", "y"],
-        }
-    )
-    texts = meter_from(
-        {"meter_id": "A", "installed_on": "2023-05-01", "caliber_mm": "15", "flood_prone": "true", "aliases": "x, y"}
-    )
+def test_meters_carry_what_the_registry_says() -> None:
+    """Typed as the lake has it; texts are readable and short, an empty one is none."""
+    row = {
+        "meter_id": ["A"], "installed_on": [date(2023, 5, 1)], "caliber_mm": [15], "flood_prone": [True],
+        "aliases": [["x", "y"]], "model": ["\x00"], "site": ["x" * 300],
+    }  # fmt: skip
+    found = meters(pl.DataFrame(row), ["A"])["A"]
 
-    assert typed == texts
-    assert typed == Meter("A", installed_on=date(2023, 5, 1), caliber_mm=15.0, flood_prone=True, aliases="x, y")
+    assert found == Meter(
+        meter_id="A", installed_on=date(2023, 5, 1), caliber_mm=15.0, flood_prone=True, aliases=("x", "y"),
+        site=found.site,
+    )  # fmt: skip
+    assert found.site is not None
+    assert len(found.site) <= 100
 
 
-def test_meter_from_unreadable_values_are_not_known() -> None:
-    """What does not fit its field counts as missing."""
-    row = {"meter_id": "A", "installed_on": "soon", "caliber_mm": "1e999", "flood_prone": "maybe", "model": "\x00"}
-
-    assert meter_from(row) == Meter("A")
+ONSET = datetime(2024, 7, 1, 20, tzinfo=UTC)
 
 
-@pytest.mark.parametrize(
-    ("meter", "expected"),
-    [
-        (Meter("A"), Warranty()),
-        (Meter("A", installed_on=date(2023, 1, 1)), Warranty()),
-        (Meter("A", warranty_months=12), Warranty()),
-        (
-            Meter("A", installed_on=date(2023, 7, 1), produced_on=date(2020, 1, 1), warranty_months=12),
-            Warranty("in", date(2024, 7, 1), "installed_on"),
-        ),
-        (
-            Meter("A", produced_on=date(2023, 6, 30), warranty_months=12),
-            Warranty("out", date(2024, 6, 30), "produced_on"),
-        ),
-        (
-            Meter("A", shipped_on=date(9999, 12, 31), warranty_months=1200),
-            Warranty("in", date(9999, 12, 31), "shipped_on"),
-        ),
-        (Meter("A", shipped_on=date(2023, 1, 1), warranty_months=-3), Warranty()),
-    ],
-)
-def test_warranty_from_the_dates_there_are(meter: Meter, expected: Warranty) -> None:
-    """Installation counts before shipping before production; without a date or a term the state is unknown."""
-    assert warranty(meter, on=date(2024, 7, 1)) == expected
+def covered(meter: dict[str, Any], zone: str = "UTC") -> Warranty:
+    registry = METERS.conform(pl.DataFrame([{"meter_id": "A"} | meter], schema={"meter_id": pl.String} | {
+        name: METERS.polars[name] for name in meter
+    }))  # fmt: skip
+    faults = pl.DataFrame({"meter_id": ["A", "B"], "onset": [ONSET, ONSET]})
+    found = warranties(faults, registry, None, ONSET, zone)
+    assert [("A", ONSET)] == list(found)
+    return found["A", ONSET]
+
+
+def test_warranty_of_a_meter_and_its_fault() -> None:
+    """State, basis and term; the days are those of the meter's zone, else the site's."""
+    meter = {"installed_on": date(2024, 6, 16), "warranty_months": 12.0}
+    expected = Warranty("in_warranty", date(2025, 6, 16), "installed_on", 12, dead_on_arrival=True)
+
+    assert covered(meter) == expected
+    assert covered(meter, "Asia/Shanghai") == replace(expected, dead_on_arrival=False)
+    assert covered(meter | {"timezone": "UTC"}, "Asia/Shanghai") == expected
+    assert covered({}) == Warranty()
+
+
+def test_warranty_ends_while_a_ticket_is_open() -> None:
+    """What is void or not known stays so."""
+    running = Warranty("in_warranty", date(2025, 6, 16), "installed_on", 12)
+
+    assert ["in_warranty", "expired"] == [running.at(date(2025, 6, day)).state for day in (16, 17)]
+    assert running == running.at(date(2026, 1, 1)).at(date(2025, 1, 1))
+    assert "void" == replace(running, state="void").at(date(2026, 1, 1)).state
+    assert "unknown" == Warranty().at(date(2026, 1, 1)).state
+
+
+def test_without_registry_no_warranty_is_known() -> None:
+    """And nothing is asked of the inspections."""
+    assert {} == warranties(pl.DataFrame({"meter_id": ["A"], "onset": [ONSET]}), None, None, ONSET, "UTC")
