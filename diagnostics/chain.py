@@ -36,6 +36,7 @@ MICROSECOND_S = 1e-6
 LEAST_INTERVALS = 12  # of a day, to tell the number of draws from the share of active ones
 LEAST_ACTIVE = 3
 MOST_ACTIVE = 0.9
+LEAST_UNLIKE = 0.45  # of the day's greatest flow and its middle, as a logarithm, where people draw water
 DRAW_NEW_DAYS, DRAW_BASE_DAYS = 10, 40  # over which the two means of a draw's size reach back
 
 
@@ -440,7 +441,8 @@ def _draws(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
     with np.errstate(divide="ignore", invalid="ignore"):
         values = {"draws": np.log(number), "flow": now["flow_log"], "peak": np.log(now["greatest_flow_m3h"])}
         log_size = np.log(size)
-    tells = ~np.isnan(log_size) & np.logical_and.reduce([np.isfinite(value) for value in values.values()])
+        tells = ~np.isnan(log_size) & np.isfinite(values["draws"])
+        tells &= values["peak"] - values["flow"] >= LEAST_UNLIKE  # else nobody is there, and something drips
     count = days + tells
     share = 1 / np.maximum(count, 1)
     quick, slow = np.maximum(share, 1 / DRAW_NEW_DAYS), np.maximum(share, 1 / DRAW_BASE_DAYS)

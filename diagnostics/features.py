@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from diagnostics.cells import with_cells
-from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, MOST_ACTIVE, NOMINAL_V
+from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, LEAST_UNLIKE, MOST_ACTIVE, NOMINAL_V
 from diagnostics.facts import Facts, with_place
 from diagnostics.peers import with_peers
 from lake.schemas import DAILY
@@ -117,6 +117,7 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("active_intervals") >= LEAST_ACTIVE)
         & (share <= MOST_ACTIVE)
         & (pl.col("consumption_m3") > 0)
+        & (pl.col("greatest_flow_m3h").log() - pl.col("flow_log") >= LEAST_UNLIKE)
     )
     moved = pl.col("valve_moved").fill_null(value=False)
     derived = days.with_columns(

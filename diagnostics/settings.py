@@ -23,7 +23,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     drop_m3: Annotated[
         float,
         Meta(description="A register that falls by more than this jumped, by less it counted backwards [m³]", gt=0),
-    ] = 1.0
+    ] = 0.25
     flowing_m3h: Annotated[
         float, Meta(description="A reported flow above this means that water flows [m³/h]", gt=0)
     ] = 0.02
@@ -159,7 +159,11 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.75
     lost_share: Annotated[
         float, Meta(description="What a draw counted, to its baseline, that is a sign before the stop [1]", gt=0, lt=1)
-    ] = 0.7
+    ] = 0.62
+    lost_days: Annotated[Count, Meta(description="Days that must have told of it [days]")] = 6
+    lost_draws: Annotated[
+        float, Meta(description="Within this factor the number of draws must have stayed then [1]", gt=1)
+    ] = 1.4
     running_days: Annotated[
         Count, Meta(description="Days without any standstill before the stop that are a sign [days]")
     ] = 7
@@ -169,6 +173,21 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     peers_still: Annotated[
         float, Meta(description="Share of neighbours that stand, too, above which nothing is said [1]", gt=0, le=1)
     ] = 0.4
+    frost_c: Annotated[
+        float, Meta(description="Temperature at the meter in the days of the stop that is a sign of cold [°C]")
+    ] = -5.0
+    colder_c: Annotated[
+        float, Meta(description="By so much it must then be colder than on any of the 30 days before [°C]")
+    ] = -0.5
+    thawed_days: Annotated[
+        Count, Meta(description="Days above 0 °C since such a stop, after which it should be over [days]")
+    ] = 4
+    lot_p_value: Annotated[
+        float,
+        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
+    ] = 0.001
+    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
+    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
 
 
 class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -176,14 +195,18 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     days: Annotated[Count, Meta(description="Newest days that tell, compared with the baseline [days]")] = 20
-    soon_days: Annotated[Count, Meta(description="So many are enough for a large change [days]")] = 10
+    soon_days: Annotated[Count, Meta(description="So many are enough for a large change [days]")] = 12
+    apart_days: Annotated[
+        Count, Meta(description="Days for which it must have lasted, from when it was clear [days]")
+    ] = 20
+    soon_apart_days: Annotated[Count, Meta(description="The same for a large change [days]")] = 10
     within_days: Annotated[Days, Meta(description="They must lie within so many days [days]")] = 40
     base_days: Annotated[Count, Meta(description="Days the baseline must have [days]")] = 14
     watch_share: Annotated[float, Meta(description="Share of its baseline that means watch [1]", gt=0, lt=1)] = 0.72
     act_share: Annotated[float, Meta(description="Share of its baseline that means act [1]", gt=0, lt=1)] = 0.6
     soon_share: Annotated[
         float, Meta(description="Share of its baseline that means act after few days [1]", gt=0, lt=1)
-    ] = 0.45
+    ] = 0.33
     act_times: Annotated[
         float, Meta(description="Multiple of its baseline that means act, for sensing by contacts [1]", gt=1)
     ] = 1.5
@@ -202,16 +225,65 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             description="How far draws, middle and greatest flow may disagree about the factor, as a logarithm [1]",
             gt=0,
         ),
-    ] = 0.45
+    ] = 0.3
     act_draws: Annotated[
         float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
+    ] = 1.28
+    recent_times: Annotated[
+        float, Meta(description="Factor by which the newest days, too, must be off the baseline for act [1]", gt=1)
     ] = 1.35
     watch_draws: Annotated[float, Meta(description="The same for watch [1]", gt=1)] = 1.7
+    empty_days: Annotated[
+        Count, Meta(description="Days without flow around the change, from which on other people may live there [days]")
+    ] = 3
+    weak_share: Annotated[
+        float, Meta(description="Sensing amplitude to its baseline that makes a watch an act [1]", gt=0, lt=1)
+    ] = 0.87
+    lot_p_value: Annotated[
+        float,
+        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
+    ] = 0.001
+    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
+    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
     trickle_share: Annotated[
         float, Meta(description="Share of the usual day, on most days, that means watch [1]",
                     gt=0, lt=1)
     ] = 0.12  # fmt: skip
     trickle_days: Annotated[Count, Meta(description="Days looked at for that [days]")] = 14
+
+
+class ColdLossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that counts only while it is warm."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    cold_c: Annotated[float, Meta(description="Lowest temperature at the meter on a cold day [°C]")] = -4.0
+    warm_c: Annotated[float, Meta(description="The same on a warm day; days between tell nothing [°C]")] = 1.0
+    spell_days: Annotated[Count, Meta(description="Days of a spell, cold or warm, to tell [days]")] = 2
+    spells: Annotated[
+        Count, Meta(description="Cold spells without use, each after a warm one with use, that mean act")
+    ] = 2
+    low_share: Annotated[
+        float, Meta(description="Share of the use of warm days that is next to nothing [1]", gt=0, lt=1)
+    ] = 0.35
+    normal_share: Annotated[
+        float, Meta(description="Share of the use of warm days that is as usual [1]", gt=0, lt=1)
+    ] = 0.6
+    counted_share: Annotated[
+        float, Meta(description="Share of all cold days that may have been as usual [1]", ge=0, lt=1)
+    ] = 0.15
+    warm_days: Annotated[Count, Meta(description="Warm days that are needed [days]")] = 10
+    usual_m3: Annotated[float, Meta(description="Least usual use of a warm day [m³]", gt=0)] = 0.03
+
+
+class MagnetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Codes of tampering, and less that is counted since."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 20
+    code_days: Annotated[Count, Meta(description="Days with such codes that are needed [days]")] = 8
+    before_days: Annotated[Count, Meta(description="Days before the first code that are needed [days]")] = 10
+    share: Annotated[float, Meta(description="Share of the use before that means act [1]", gt=0, lt=1)] = 0.8
+    sigmas: Annotated[float, Meta(description="Least distance from the use before, in standard errors [1]", gt=0)] = 3.0
 
 
 class DisownedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -232,10 +304,13 @@ class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 3
     watch_fraction: Annotated[
         float, Meta(description="Share of the baseline below which it means watch [1]", gt=0, lt=1)
-    ] = 0.7
+    ] = 0.8
     act_fraction: Annotated[
         float, Meta(description="Share of the baseline below which it means act [1]", gt=0, lt=1)
-    ] = 0.5
+    ] = 0.6
+    warm_fraction: Annotated[
+        float, Meta(description="Share of the baseline on every warm day by which it only follows the cold [1]", gt=0)
+    ] = 0.88
 
 
 class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -246,6 +321,8 @@ class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     frozen: FrozenRegisterSettings = FrozenRegisterSettings()
     stuck: StuckSettings = StuckSettings()
     loss: LossSettings = LossSettings()
+    cold: ColdLossSettings = ColdLossSettings()
+    magnet: MagnetSettings = MagnetSettings()
     disowned: DisownedSettings = DisownedSettings()
     signal: SignalSettings = SignalSettings()
     codes: CodeSettings = CodeSettings()
@@ -576,9 +653,10 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     still_days: Annotated[
         Count, Meta(description="Days without flow from the frost on that are odd for such a meter [days]")
     ] = 2
-    hard_days: Annotated[
-        Count, Meta(description="Days without flow after which a stop in hard frost means act [days]")
-    ] = 3
+    colder_c: Annotated[
+        float,
+        Meta(description="By so much it must be colder at the stop than on any of the 30 days before it [°C]"),
+    ] = -0.5
     cold_share: Annotated[
         float,
         Meta(description="Share of the standing days with frost, for a stop that ended with warmth [1]", gt=0, le=1),
@@ -587,14 +665,42 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         float, Meta(description="Share of neighbours that stand, too, above which it is the place's matter [1]", gt=0,
                     le=1)
     ] = 0.5  # fmt: skip
-    burst_m3h: Annotated[
-        float, Meta(description="Flow that never stops on a day after the frost and means burst [m³/h]", gt=0)
-    ] = 0.1
+    burst_m3: Annotated[
+        float, Meta(description="Volume of one day soon after frost that means a burst pipe [m³]", gt=0)
+    ] = 4.0
+    burst_times: Annotated[
+        float, Meta(description="It must also exceed the greater days of the month before so many times [1]", ge=1)
+    ] = 5.0
+    burst_h: Annotated[float, Meta(description="And have run for so long, at the day's greatest flow [h]", ge=0)] = 2.5
+    running_m3h: Annotated[
+        float,
+        Meta(
+            description="Flow that never stops on a day, of a meter that stood in the frost before it: a leak by frost"
+            " [m³/h]",
+            gt=0,
+        ),
+    ] = 0.03
     burst_ratio: Annotated[
         float, Meta(description="It must also exceed the smallest flow of the days before so many times [1]", ge=1)
     ] = 3.0
     thaw_days: Annotated[Count, Meta(description="Days after the last frost in which a burst shows [days]")] = 7
+    code_severity: Annotated[
+        int,
+        Meta(
+            description="A code of the family of this severity or worse says that something froze; milder ones only"
+            " that it is cold",
+            ge=1,
+            le=4,
+        ),
+    ] = 2
     silent_days: Annotated[float, Meta(description="Silence from the frost on that means watch [days]", gt=0)] = 3.0
+    charged_v: Annotated[
+        float,
+        Meta(
+            description="Fall of the resting voltage before the silence from which on it is the battery's matter [V]",
+            gt=0,
+        ),
+    ] = 0.05
     dead_days: Annotated[
         float, Meta(description="Silence from hard frost on, of a meter that was well received, for act [days]", gt=0)
     ] = 5.0
