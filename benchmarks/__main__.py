@@ -9,7 +9,7 @@ import argparse
 import sys
 from importlib import import_module
 
-NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line", "judge_rules")
+NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line", "hot_path", "judge_rules")
 TOOLS = ("judge_rules", "judge_alicante", "rule_pictures")  # with options of their own
 
 

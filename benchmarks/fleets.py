@@ -245,15 +245,17 @@ def _take_in(fleet: Fleet, missing: str | None, folder: Path) -> None:
     if missing in MISSING:
         readings = folder / "readings.jsonl"
         without(fleet.readings, missing, readings)
-    _run("ingest", "--dir", folder / "site", "--json", "--from", readings)
+    _run("ingest", "--dir", folder / "site", "--from", readings)
     if readings != fleet.readings:
         readings.unlink()
 
 
 def _run(*arguments: str | Path) -> None:
-    done = run_metriage(*arguments, check=False)
-    if done.returncode == INCOMPLETE:
-        print(f"  metriage {arguments[0]} could not take everything: {done.stderr.strip()[-2000:]}", file=sys.stderr)
+    done = run_metriage(*arguments, "--json", check=False)
+    if done.returncode == INCOMPLETE:  # simulators send rubbish on purpose, as meters do
+        told = json.loads(done.stdout)
+        left = f"{told['messages']['quarantined']} messages" if "messages" in told else f"{len(told['refused'])} rows"
+        print(f"  metriage {arguments[0]} did not take {left}", file=sys.stderr)
     elif done.returncode:
         raise SystemExit(f"metriage {arguments[0]} ended with {done.returncode}: {done.stdout}{done.stderr}")
 

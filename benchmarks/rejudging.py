@@ -12,7 +12,8 @@ import importlib.util
 import inspect
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from zoneinfo import ZoneInfo
 import polars as pl
 
 from diagnostics.features import WINDOW_DAYS
+from diagnostics.rules import RULES
 from lake.schemas import DAILY, FINDINGS, READINGS
 from lake.tables import Lake
 from metriage.diagnosing import DiagnosisLine
@@ -30,6 +32,8 @@ Progress = Callable[[int, int], None]
 
 # What a daily row is worked out by, beside what these import themselves.
 _PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local_day", "metriage.daily_rows")
+# Of these only values are used, which are told themselves: they may change without other daily rows.
+_VALUES_ALONE = ("diagnostics.settings", "diagnostics.features")
 # Methods of the line that have no part in the daily rows.
 _JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days", "_out_of_place")
 
@@ -97,6 +101,7 @@ def _digest(site: Site, times: Sequence[datetime]) -> str:
         *methods,
         repr(site.settings.profile),
         repr(site.settings.site.timezone),
+        repr(WINDOW_DAYS),
         repr(DAILY.columns),
         repr(list(times)),
         _facts(site).as_of(times[-1]).meters.select("meter_id", "timezone", "caliber_mm", "recorded_at").write_csv(),
@@ -113,7 +118,7 @@ def _sources() -> list[str]:
     waiting, seen = list(_PROFILE_MODULES), {}
     while waiting:
         name = waiting.pop()
-        if name in seen or name == "diagnostics.settings":
+        if name in seen or name in _VALUES_ALONE:
             continue
         found = importlib.util.find_spec(name)
         if found is None or found.origin is None:
@@ -163,7 +168,23 @@ class DayMemory:
         return self._rows[known["place"]]
 
 
-def findings_over(site: Site, rows: pl.DataFrame, times: Sequence[datetime], progress: Progress) -> pl.DataFrame:
+@contextmanager
+def _rules_of(faults: Collection[str]) -> Iterator[None]:
+    """Leave out the rules of all other faults; those of conditions stay, as they inhibit."""
+    every = dict(RULES)
+    for name, rule in every.items():
+        if faults and rule.kind == "fault" and rule.fault not in faults:
+            del RULES[name]
+    try:
+        yield
+    finally:
+        RULES.clear()
+        RULES.update(every)
+
+
+def findings_over(
+    site: Site, rows: pl.DataFrame, times: Sequence[datetime], progress: Progress, faults: Collection[str] = ()
+) -> pl.DataFrame:
     """Return the findings of a diagnosis at each of `times`, each knowing the one before.
 
     Parameters
@@ -176,14 +197,17 @@ def findings_over(site: Site, rows: pl.DataFrame, times: Sequence[datetime], pro
         As-of times, ascending.
     progress : callable
         Told how many of them are done, of how many.
+    faults : collection of str
+        Only these are looked for; default: all. Whoever tunes one need not wait for the others.
     """
     memory = DayMemory(rows)
     line = DiagnosisLine(site.lake, site.lake, site.settings, "backtest", facts=_facts(site))
     found = [FINDINGS.empty()]
     last = None
-    for number, as_of in enumerate(times, start=1):
-        diagnosis = line.conclude(as_of, last, recent=memory.window(as_of), previous=found[-1], forecasts=False)
-        found.append(diagnosis.findings)
-        last = as_of
-        progress(number, len(times))
+    with _rules_of(faults):
+        for number, as_of in enumerate(times, start=1):
+            diagnosis = line.conclude(as_of, last, recent=memory.window(as_of), previous=found[-1], forecasts=False)
+            found.append(diagnosis.findings)
+            last = as_of
+            progress(number, len(times))
     return pl.concat(found)

@@ -18,6 +18,9 @@ COLDER_SHARE = 0.5  # of the sag expected beyond the coldest day known
 UNKNOWN_V = (0.02, 0.04, 0.12)
 UNKNOWN_SAG_V = (0.03, 0.05, 0.15)
 COMMON_LIMIT_V = 0.3  # more than this no cold does to all of them
+COMMON_LIMIT = 4.0
+UNMEASURED = 1.3  # times what peers show, where the meter may hang in a colder place than they
+LEAST_SAG_V = 0.03  # as the expectation is taken at least
 MAD_TO_SIGMA = 1.25
 LEAST_NOISE_V = 0.003
 LEAST_NOISE_DAYS = 7
@@ -65,15 +68,16 @@ def with_cells(days: pl.DataFrame) -> pl.DataFrame:
 
 def _harmless_sag(colder_c: pl.Expr) -> pl.Expr:
     """Return the sag beyond its expectation that cold and peers explain [V]."""
-    common = pl.col("peer_sag_v").clip(0, COMMON_LIMIT_V)
     expected = pl.col("load_expected_sag_v").clip(0)
+    # Cold multiplies: what peers have more is a share of their own sag.
+    common = pl.col("peer_sag_excess").clip(0, COMMON_LIMIT) * expected.clip(LEAST_SAG_V)
     warmth = pl.col("battery_temperature_c")
     beyond = (resistance(warmth) / pl.col("load_base_max_x") - 1).clip(0)
     return (
         pl.when(warmth.is_not_null())
         .then(pl.max_horizontal(beyond * expected * COLDER_SHARE, common))
         .when(common.is_not_null())
-        .then(common + UNKNOWN_SAG_V[0])
+        .then(common * UNMEASURED + UNKNOWN_SAG_V[0])
         .when(pl.col("case_min_c").is_not_null())
         .then(expected * (RATIO_30_C ** (colder_c / 30.0) - 1) + UNKNOWN_SAG_V[1])
         .otherwise(UNKNOWN_SAG_V[2])

@@ -38,6 +38,13 @@ LEAST_ACTIVE = 3
 MOST_ACTIVE = 0.9
 LEAST_UNLIKE = 0.45  # of the day's greatest flow and its middle, as a logarithm, where people draw water
 DRAW_NEW_DAYS, DRAW_BASE_DAYS = 10, 40  # over which the two means of a draw's size reach back
+MOST_UPLINKS_A_MINUTE = 1.0  # a counter that ran faster was set, not counted up
+
+# Plain columns of the row before that the state of a row needs, and all that it needs of it.
+HANDED_ON = (
+    "last_ts", "last_volume_ts", "last_volume_m3", "seq_last", "valve_travel_last_s", "valve_current_last_ma",
+)  # fmt: skip
+STATE_BEFORE = ("meter_id", "day", *DAY_STATE, *HANDED_ON)
 
 
 def chain(
@@ -49,7 +56,8 @@ def chain(
     ----------
     known : polars.DataFrame
         Stored daily rows, the latest of each meter and day, of at least: each meter's last row before its first day
-        in `fresh`, and all rows after that. More does no harm, other meters are ignored.
+        in `fresh`, and all rows after that. More does no harm, other meters are ignored. Where there are none after
+        that, the columns :data:`STATE_BEFORE` are enough.
     fresh : polars.DataFrame
         Rows of :func:`diagnostics.daily.day_profile`; they replace known rows of the same meter and day.
     as_of : datetime
@@ -238,14 +246,7 @@ def _either(first: Array, second: Array) -> Array:
 
 
 def _zero(values: Array) -> Array:
-    return np.nan_to_num(values, nan=0.0)
-
-
-# Plain columns of the row before that the state of a row needs.
-HANDED_ON = (
-    "last_ts", "last_volume_ts", "last_volume_m3", "seq_last", "valve_travel_last_s", "valve_current_last_ma",
-)  # fmt: skip
-MOST_UPLINKS_A_MINUTE = 1.0  # a counter that ran faster was set, not counted up
+    return np.where(np.isnan(values), 0.0, values)
 
 
 def _presence(now: Now, before: Columns, settings: ProfileSettings) -> Columns:

@@ -6,31 +6,21 @@ reading is flagged for, a meter disowns, or lies outside its physical range make
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 import numpy as np
 import polars as pl
 
-from diagnostics.local_day import with_local_day
-from diagnostics.ordering import in_order, of_days
 from diagnostics.register import MICROSECONDS, register_profile
-from diagnostics.segments import Flags, Floats, Segments
+from diagnostics.segments import Floats, Integers, Segments
 from diagnostics.settings import ProfileSettings
 from diagnostics.sources import several_sources, sources_profile
+from diagnostics.usable import VALVE, Keyed, Usable, is_disowned, keyed_readings, usable_readings
 from diagnostics.valve import valve_profile
 from lake.schemas import DAILY
-from lake.vocabulary import MEASURES
 
 # Twice the overload flow of a meter grows with the square of its caliber: DN20 10 m³/h, DN40 40 m³/h.
 CALIBER_PER_FLOW = 40.0
-VALVE = (
-    "valve_state", "valve_command", "valve_refusal", "valve_travel_s", "valve_current_ma",
-)  # fmt: skip
-NEEDED = (
-    "meter_id", "ts", "received_at", "source", "seq", "firmware", "valid", "invalid_fields", "flags", *MEASURES,
-)  # fmt: skip
 
 
 def day_profile(
@@ -61,7 +51,7 @@ def day_profile(
         Registry: ``meter_id`` and, where known, ``timezone`` and ``caliber_mm``.
     settings : ProfileSettings, optional
     days : polars.DataFrame, optional
-        ``meter_id`` and ``day``: the only ones to make rows of; readings of others may then be incomplete.
+        The only ones to make rows of: ``day``, or ``meter_id`` and ``day``; readings of others may be incomplete.
 
     Returns
     -------
@@ -69,27 +59,27 @@ def day_profile(
         Conforms to :data:`lake.schemas.DAILY`, sorted by meter and day.
     """
     settings = settings or ProfileSettings()
-    keyed = _keyed(_received(readings, as_of), meters, default_zone, days)
-    if keyed.is_empty():
+    keyed = keyed_readings(_received(readings, as_of), meters, default_zone, days)
+    if keyed.order.heads.is_empty():
         return DAILY.empty()
-    usable = _usable(keyed)
+    usable = usable_readings(keyed)
     profile = _reception(keyed, usable)
     parts = [
         _disowned(keyed),
         _firmware(usable),
         _counter(usable),
-        _register(usable, meters, settings),
+        _register(usable, _flow_limits(keyed.order.heads, meters, settings), settings),
         *_signals(usable, settings),
         _battery(usable),
         _valve(usable, settings),
-        sources_profile(keyed, usable.every, settings),
+        sources_profile(keyed.rows(["source"]), usable.every, settings),
         _codes(keyed, _received(error_codes, as_of)),
     ]
     for part in parts:
         if part is not None:
             profile = _beside(profile, part)
     filled = profile.with_columns(pl.col("usable_readings", "seq_resets").fill_null(0))
-    return DAILY.conform(filled.drop("key").with_columns(pl.lit(as_of).alias("as_of"))).sort("meter_id", "day")
+    return DAILY.conform(filled.drop("key").sort("meter_id", "day").with_columns(pl.lit(as_of).alias("as_of")))
 
 
 def _received(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
@@ -107,148 +97,64 @@ def _beside(profile: pl.DataFrame, part: pl.DataFrame) -> pl.DataFrame:
     return profile.join(part, on="key", how="left", maintain_order="left")
 
 
-def _keyed(
-    readings: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str, days: pl.DataFrame | None
-) -> pl.DataFrame:
-    """Return the readings with ``day`` and a running number ``key`` of meter and day, sorted by key and time."""
-    told = [name for name in NEEDED if name in readings.columns and not _is_silent(readings[name])]
-    located = with_local_day(readings.select(told), meters, default_zone) if told else readings.clear()
-    if "source" in told and not several_sources(located):
-        located = located.with_columns(pl.lit(located["source"].first()).alias("source"))
-    return of_days(in_order(located), days)
-
-
-def _is_silent(values: pl.Series) -> bool:
-    """Tell whether a column says nothing: empty everywhere, or lists without anything in them."""
-    if values.null_count() == len(values):
-        return True
-    return values.dtype == pl.List and not values.list.len().max()
-
-
-@dataclass(frozen=True, slots=True)
-class Usable:
-    """The readings that may make a symptom, with values that may not taken out.
-
-    Parameters
-    ----------
-    every : polars.DataFrame
-        All of them, sorted by ``key`` and ``ts``; columns that nobody sent are not there.
-    seldom : frozenset of str
-        Columns that most of them leave empty, as where a meter tells its status once a day.
-    status : polars.DataFrame
-        The readings that fill any of `seldom`.
-    """
-
-    every: pl.DataFrame
-    seldom: frozenset[str]
-    status: pl.DataFrame
-
-    def has(self, name: str) -> bool:
-        """Tell whether anybody sent this column."""
-        return name in self.every.columns
-
-    def telling(self, names: Sequence[str]) -> pl.DataFrame:
-        """Return the readings that fill any of `names`, with all columns; none where nobody sent them."""
-        sent = [name for name in names if self.has(name)]
-        if not sent:
-            return self.every.clear()
-        rows = self.status if self.seldom.issuperset(sent) else self.every
-        if any(rows[name].null_count() == 0 for name in sent):
-            return rows
-        return rows.filter(pl.any_horizontal(pl.col(sent).is_not_null()))
-
-
-def _usable(keyed: pl.DataFrame) -> Usable:
-    """Return the readings that may make a symptom, with values that may not taken out."""
-    flagged = _any_listed(keyed, "flags")
-    disowned = "valid" in keyed.columns and not keyed["valid"].all()
-    kept = keyed
-    if flagged or disowned:
-        contested = pl.col("flags").list.contains("conflict") if flagged else pl.lit(value=False)
-        valid = pl.col("valid") if disowned else pl.lit(value=True)
-        kept = keyed.filter(valid.fill_null(value=True) & ~contested.fill_null(value=False))
-    sentinels = _any_listed(kept, "invalid_fields")
-    cleaned = []
-    for name, column in MEASURES.items():
-        if name not in kept.columns or kept[name].null_count() == kept.height:
-            continue
-        good = pl.lit(value=True)
-        if column.low is not None and column.high is not None and not _within(kept[name], column.low, column.high):
-            good = pl.col(name).is_between(column.low, column.high)
-        if sentinels:
-            good = good & ~pl.col("invalid_fields").list.contains(name).fill_null(value=False)
-        cleaned.append(pl.when(good).then(pl.col(name)).alias(name))
-    ambiguous = pl.col("flags").list.contains("ambiguous_time") if flagged else pl.lit(value=False)
-    others = [name for name in ("key", "meter_id", "ts", "source", "seq", "firmware") if name in kept.columns]
-    every = kept.select(*others, *cleaned, ambiguous.fill_null(value=False).alias("ambiguous"))
-    told = [name for name in every.columns if name in ("seq", "firmware") or name in MEASURES]
-    seldom = [name for name in told if 2 * every[name].null_count() > every.height]
-    status = every.filter(pl.any_horizontal(pl.col(seldom).is_not_null())) if seldom else every.clear()
-    return Usable(every, frozenset(seldom), status)
-
-
-def _any_listed(rows: pl.DataFrame, name: str) -> bool:
-    """Tell whether any row of a column of lists holds anything."""
-    return name in rows.columns and not _is_silent(rows[name])
-
-
-def _within(values: pl.Series, low: float, high: float) -> bool:
-    return bool(values.is_between(low, high).all())
-
-
-def _reception(keyed: pl.DataFrame, usable: Usable) -> pl.DataFrame:
+def _reception(keyed: Keyed, usable: Usable) -> pl.DataFrame:
     """Return what came in: how much, from when to when, by how many."""
-    keys = keyed["key"].to_numpy()
-    runs = Segments.of(keys)
-    ts = keyed["ts"].to_physical().to_numpy()
+    received = keyed.rows(["ts", "received_at"])
+    ts = received["ts"]
+    runs = Segments.of(keyed.order.keys)
+    moments, arrivals = (received[name].to_physical().fill_null(0).to_numpy() for name in ("ts", "received_at"))
+    parts = [_intervals(some, moments[rows], arrivals[rows]) for some, rows in runs.blocks()]
+    interval, longest, messages = (np.concatenate(part) for part in zip(*parts, strict=True))
+    counted = Segments.of(usable.every["key"].to_numpy())
+    usable_readings = np.zeros(len(runs.keys), dtype=np.int64)
+    usable_readings[counted.keys] = counted.lengths
+    return keyed.order.heads.with_columns(
+        pl.Series("key", runs.keys).set_sorted(),
+        pl.Series("readings", runs.lengths),
+        ts.gather(runs.starts).alias("first_ts"),
+        ts.gather(runs.ends).alias("last_ts"),
+        _sources(keyed),
+        pl.Series("interval_s", interval, nan_to_null=True),
+        pl.Series("longest_gap_s", longest, nan_to_null=True),
+        pl.Series("usable_readings", usable_readings),
+        pl.Series("messages", messages),
+    )
+
+
+def _intervals(runs: Segments, ts: Integers, received: Integers) -> tuple[Floats, Floats, Integers]:
+    """Return the median time between measurements of each day and the longest [s], NaN where none, and the messages.
+
+    A profile brings many readings in one message, other programs bring copies of it.
+    """
     took = np.empty(len(ts))
     np.subtract(ts[1:], ts[:-1], out=took[1:])
     took /= MICROSECONDS
     took[runs.starts] = -1.0
     apart = np.flatnonzero(took > 0)
-    intervals = Segments.of(keys[apart])
+    number = np.repeat(np.arange(len(runs.keys)), runs.lengths)
+    intervals = Segments.of(number[apart])
     interval = np.full(len(runs.keys), np.nan)
     interval[intervals.keys] = intervals.median(took[apart])
     longest = runs.greatest(took)
     longest[longest < 0] = np.nan
-    received = keyed.select(pl.col("meter_id", "day", "ts").gather(runs.starts)).rename({"ts": "first_ts"})
-    counted = Segments.of(usable.every["key"].to_numpy())
-    usable_readings = np.zeros(len(runs.keys), dtype=np.int64)
-    usable_readings[counted.keys] = counted.lengths
-    return received.with_columns(
-        pl.Series("key", runs.keys).set_sorted(),
-        pl.Series("readings", runs.lengths),
-        keyed["ts"].gather(runs.ends).alias("last_ts"),
-        _sources(keyed),
-        pl.Series("interval_s", interval, nan_to_null=True),
-        pl.Series("longest_gap_s", longest, nan_to_null=True),
-        pl.Series("usable_readings", usable_readings),
-        pl.Series("messages", runs.sum(_begins_message(keyed, took))),
-    )
+    begins = took != 0
+    begins[1:] &= (received[1:] != received[:-1]) | (took[1:] < 0)
+    return interval, longest, runs.sum(begins)
 
 
-def _begins_message(keyed: pl.DataFrame, took: Floats) -> Flags:
-    """Tell which readings begin a message: a profile brings many at once, other programs bring copies."""
-    begins: Flags = took != 0
-    if "received_at" in keyed.columns:
-        received = keyed["received_at"].to_physical().fill_null(0).to_numpy()
-        begins[1:] &= (received[1:] != received[:-1]) | (took[1:] < 0)
-    return begins
-
-
-def _sources(keyed: pl.DataFrame) -> pl.Series | pl.Expr:
+def _sources(keyed: Keyed) -> pl.Series | pl.Expr:
     """Return by how many sources each day came."""
-    if not several_sources(keyed):
+    if not several_sources(keyed.told):
         return pl.lit(1, dtype=pl.Int64).alias("sources")
-    counted = keyed.group_by("key", maintain_order=True).agg(pl.col("source").n_unique().cast(pl.Int64))
-    return counted["source"].alias("sources")
+    counted = keyed.rows(["source"]).group_by("key", maintain_order=True)
+    return counted.agg(pl.col("source").n_unique().cast(pl.Int64))["source"].alias("sources")
 
 
-def _disowned(keyed: pl.DataFrame) -> pl.DataFrame | None:
+def _disowned(keyed: Keyed) -> pl.DataFrame | None:
     """Return on how many readings the meter itself says that it could not measure; None where it never does."""
-    if "valid" not in keyed.columns or keyed["valid"].all(ignore_nulls=True):
+    if not is_disowned(keyed.told):
         return None
-    told = keyed.filter(~pl.col("valid").fill_null(value=True))
+    told = keyed.rows(["valid"]).filter(~pl.col("valid").fill_null(value=True))
     return told.group_by("key", maintain_order=True).agg(pl.len().cast(pl.Int64).alias("disowned_readings"))
 
 
@@ -276,22 +182,25 @@ def _counter(usable: Usable) -> pl.DataFrame:
     )
 
 
-def _register(usable: Usable, meters: pl.DataFrame | None, settings: ProfileSettings) -> pl.DataFrame | None:
+def _flow_limits(heads: pl.DataFrame, meters: pl.DataFrame | None, settings: ProfileSettings) -> Floats:
+    """Return the flow that no meter of each key passes [m³/h]: by its caliber where that is known."""
+    usual = np.full(heads.height, settings.flow_limit_m3h)
+    if meters is None or "caliber_mm" not in meters.columns:
+        return usual
+    calibers = meters.select("meter_id", pl.col("caliber_mm").cast(pl.Float64)).unique("meter_id", keep="first")
+    caliber = heads.join(calibers, on="meter_id", how="left", maintain_order="left")["caliber_mm"].to_numpy()
+    return np.where(np.isnan(caliber), usual, caliber**2 / CALIBER_PER_FLOW)
+
+
+def _register(usable: Usable, limits: Floats, settings: ProfileSettings) -> pl.DataFrame | None:
     if not usable.has("volume_m3"):
         return None
-    calibers_known = meters is not None and "caliber_mm" in meters.columns
-    beside = [
-        name for name, wanted in (("meter_id", calibers_known), ("valve_state", usable.has("valve_state"))) if wanted
-    ]
-    told = usable.every.select("key", "ts", "volume_m3", "ambiguous", *beside)
-    told = told.filter(pl.col("volume_m3").is_not_null() & ~pl.col("ambiguous")).drop("ambiguous")
-    limited = _one_a_time(told).with_columns(pl.lit(settings.flow_limit_m3h).alias("flow_limit_m3h"))
-    if meters is not None and calibers_known:
-        calibers = meters.select("meter_id", pl.col("caliber_mm").cast(pl.Float64)).unique("meter_id", keep="first")
-        limited = limited.join(calibers, on="meter_id", how="left", maintain_order="left").with_columns(
-            pl.coalesce(pl.col("caliber_mm") ** 2 / CALIBER_PER_FLOW, "flow_limit_m3h").alias("flow_limit_m3h")
-        )
-    return register_profile(limited, settings)
+    told = usable.telling(["volume_m3"])
+    told = told.select(name for name in ("key", "ts", "volume_m3", "valve_state", "ambiguous") if name in told.columns)
+    if "ambiguous" in told.columns:
+        told = told.filter(~pl.col("ambiguous")).drop("ambiguous")
+    sent = _one_a_time(told)
+    return register_profile(sent.with_columns(pl.Series("flow_limit_m3h", limits[sent["key"].to_numpy()])), settings)
 
 
 def _one_a_time(told: pl.DataFrame) -> pl.DataFrame:
@@ -385,13 +294,15 @@ def _valve(usable: Usable, settings: ProfileSettings) -> pl.DataFrame | None:
     return valve_profile(told.select("key", "ts", *present).with_columns(missing), settings)
 
 
-def _codes(keyed: pl.DataFrame, error_codes: pl.DataFrame) -> pl.DataFrame | None:
+def _codes(keyed: Keyed, error_codes: pl.DataFrame) -> pl.DataFrame | None:
     """Return the codes of each day; those told by a contested reading are left out."""
     if error_codes.is_empty():
         return None
-    near = keyed.filter(pl.col("meter_id").is_in(error_codes["meter_id"].unique().implode()))
+    meters = keyed.order.heads.select("meter_id").with_row_index("key").with_columns(pl.col("key").cast(pl.Int64))
+    meters = meters.filter(pl.col("meter_id").is_in(error_codes["meter_id"].unique().implode()))
+    near = keyed.rows(["ts", "source", "flags"]).join(meters, on="key")
     told = error_codes
-    if _any_listed(near, "flags"):
+    if "flags" in near.columns:
         source = pl.col("source") if "source" in near.columns else pl.lit(None, pl.String).alias("source")
         contested = near.filter(pl.col("flags").list.contains("conflict").fill_null(value=False)).with_columns(source)
         told = error_codes.join(contested, on=["meter_id", "ts", "source"], how="anti", nulls_equal=True)
@@ -399,9 +310,5 @@ def _codes(keyed: pl.DataFrame, error_codes: pl.DataFrame) -> pl.DataFrame | Non
     code = pl.format(
         "{} {} {}", pl.col("family").fill_null("unknown"), pl.col("severity").fill_null(4), pl.col("code").fill_null("")
     )
-    return (
-        told.join(days, on=["meter_id", "ts"], how="inner")
-        .group_by("key")
-        .agg(code.unique().sort().alias("codes"))
-        .sort("key")
-    )
+    of_day = told.join(days, on=["meter_id", "ts"], how="inner").group_by("key")
+    return of_day.agg(code.unique().sort().alias("codes")).sort("key")

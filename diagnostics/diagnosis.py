@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Literal
@@ -16,6 +17,7 @@ from diagnostics.forecasts import forecasts, water_observation
 from diagnostics.rules import RULES
 from diagnostics.rules.rule import FIRED, Rule
 from diagnostics.settings import RuleSettings
+from diagnostics.standing import SPOKEN, standing
 from diagnostics.unregistered import water_not_registered
 from lake.schemas import FINDINGS, FORECASTS
 
@@ -35,6 +37,7 @@ def diagnose(
     language: Literal["en", "zh"] = "en",
     previous: pl.DataFrame | None = None,
     facts: Facts | None = None,
+    rules: Collection[str] | None = None,
 ) -> pl.DataFrame:
     """Return the findings as of a time.
 
@@ -56,6 +59,9 @@ def diagnose(
         Findings of earlier diagnoses; of each meter and fault the newest counts. Needed for onset and clearing.
     facts : Facts, optional
         What the site knows beside the readings by then: registry, weather, works, inspections, reception.
+    rules : collection of str, optional
+        Ids of the rules to ask; all of them when left out. What the others said in `previous` stands, and nothing is
+        told to be over.
 
     Returns
     -------
@@ -64,7 +70,7 @@ def diagnose(
     """
     return examine(
         daily, as_of=as_of, diagnosis_id=diagnosis_id, mode=mode, settings=settings, language=language,
-        previous=previous, facts=facts,
+        previous=previous, facts=facts, rules=rules,
     ).findings  # fmt: skip
 
 
@@ -94,30 +100,31 @@ def examine(
     language: Literal["en", "zh"] = "en",
     previous: pl.DataFrame | None = None,
     facts: Facts | None = None,
+    rules: Collection[str] | None = None,
     today: date | None = None,
 ) -> Examination:
     """Return findings and forecasts as of a time.
 
     Parameters
     ----------
-    daily, as_of, diagnosis_id, mode, settings, language, previous, facts
+    daily, as_of, diagnosis_id, mode, settings, language, previous, facts, rules
         As in :func:`diagnose`.
     today : date, optional
         Local day of the diagnosis, from which on weather is a forecast; without it no forecasts are made.
     """
     settings = settings or RuleSettings()
     seen = view(daily, as_of, facts)
-    fired = _fired(seen, settings)
     before = _newest(previous, as_of)
+    fired = _fired(seen, settings, before, rules)
     found = _with_earlier_onset(_findings(fired), before)
     found = _held(found, before)
     found = with_causes(found, fired, before, seen, settings.causes)
     coils = found.filter(pl.col("kind") == "fault", pl.col("fault") == "coil", pl.col("verdict") == "act")
     unregistered = water_not_registered(seen, coils.select("meter_id", "onset"))
     found = _with_action(_with_water(found, unregistered), language)
-    over = _over(found, before, seen, settings.clearing.days)
+    over = [_over(found, before, seen, settings.clearing.days)] if rules is None else []
     stamp = (pl.lit(diagnosis_id).alias("diagnosis_id"), pl.lit(mode).alias("mode"), pl.lit(as_of).alias("as_of"))
-    rows = pl.concat([found, over], how="diagonal").with_columns(*stamp, pl.col("verdict").alias("rule_verdict"))
+    rows = pl.concat([found, *over], how="diagonal").with_columns(*stamp, pl.col("verdict").alias("rule_verdict"))
     findings = FINDINGS.conform(_with_registry(rows, seen.facts.meters)).sort(KEY)
     if today is None:
         return Examination(findings, FORECASTS.empty())
@@ -136,11 +143,15 @@ def _with_water(found: pl.DataFrame, unregistered: pl.DataFrame) -> pl.DataFrame
     )
 
 
-def _fired(seen: View, settings: RuleSettings) -> pl.DataFrame:
-    """Return what each rule said, muted where a condition explains it."""
-    answers = [(rule, rule.evaluate(seen, settings)) for rule in RULES.values()]
-    spoken = [_complete(rule, answer) for rule, answer in answers if not answer.is_empty()]
-    every = pl.concat(spoken or [_complete(*answers[0])])
+def _fired(
+    seen: View, settings: RuleSettings, before: pl.DataFrame, asked: Collection[str] | None = None
+) -> pl.DataFrame:
+    """Return what each rule said, muted where a condition explains it; what is not asked stands as `before`."""
+    answers = [(rule, rule.evaluate(seen, settings)) for rule in RULES.values() if asked is None or rule.id in asked]
+    spoken = [_complete(rule, answer).select(list(SPOKEN)) for rule, answer in answers if not answer.is_empty()]
+    if asked is not None:
+        spoken.append(standing(before.filter(pl.col("verdict").is_in(OPEN)), asked))
+    every = pl.concat(spoken or [pl.DataFrame(schema=SPOKEN)])
     # A fault mutes another only once it is sure itself.
     explains = (pl.col("kind") == "condition") | (pl.col("strength") == "act")
     speaking = every.filter(explains)

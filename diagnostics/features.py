@@ -19,6 +19,7 @@ from lake.vocabulary import FAULTS
 
 WINDOW_DAYS = 60
 HOUR_S = 3600.0
+LEAST_SAG_V = 0.03  # smaller ones are within noise and resolution
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,12 +103,12 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
     """Return `days` with figures that combine a row with its state or its neighbours.
 
     ``day_m3`` consumption with what came since the row before [m³]; ``battery_fall_v`` expected minus median resting
-    voltage [V]; ``sag_excess_v`` sag under load beyond its baseline [V]; ``coil_share``, ``travel_ratio``,
-    ``current_ratio`` value over baseline [1]; ``draw_change`` logarithm of what one draw counts over its baseline,
-    ``draws_change`` that of their number, ``flow_change`` and ``peak_change`` those of the mean logarithm of the flow
-    and of the day's greatest flow, all null where the day's intervals cannot tell (:func:`diagnostics.chain.draws`);
-    ``stepped`` the register starts again lower and stays there; ``jumps`` falls of the register that came back;
-    ``jump_m3`` the largest of them [m³].
+    voltage [V]; ``sag_excess_v`` sag under load beyond its expectation [V]; ``sag_excess`` the same as a share of it
+    [1]; ``coil_share``, ``travel_ratio``, ``current_ratio`` value over baseline [1]; ``draw_change`` logarithm of what
+    one draw counts over its baseline, ``draws_change`` that of their number, ``flow_change`` and ``peak_change`` those
+    of the mean logarithm of the flow and of the day's greatest flow, all null where the day's intervals cannot tell
+    (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls of
+    the register that came back; ``jump_m3`` the largest of them [m³].
     """
     sag = pl.coalesce(pl.col("battery_median_v"), pl.lit(NOMINAL_V)) - pl.col("battery_load_median_v")
     share = pl.col("active_intervals") / pl.col("flow_intervals")
@@ -124,6 +125,7 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
         (pl.col("consumption_m3") + pl.col("carried_m3").clip(0).fill_null(0)).alias("day_m3"),
         (pl.col("battery_expected_v") - pl.col("battery_median_v")).round(4).alias("battery_fall_v"),
         (sag - pl.col("load_expected_sag_v")).round(4).alias("sag_excess_v"),
+        (sag / pl.col("load_expected_sag_v").clip(LEAST_SAG_V) - 1).round(3).alias("sag_excess"),
         (pl.col("coil_signal_median_mv") / pl.col("coil_base_mv")).alias("coil_share"),
         pl.when(moved).then(pl.col("valve_travel_median_s") / pl.col("travel_base_s")).alias("travel_ratio"),
         pl.when(moved).then(pl.col("valve_current_max_ma") / pl.col("current_base_ma")).alias("current_ratio"),

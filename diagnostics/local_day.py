@@ -61,8 +61,18 @@ def _days(times: pl.Series, zone: str) -> pl.Series:
 
 def touched_days(readings: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str) -> pl.DataFrame:
     """Return the days that `readings` fall on: unique (``meter_id``, ``day``), sorted."""
-    located = with_local_day(readings.select("meter_id", "ts"), meters, default_zone)
-    return located.select("meter_id", "day").unique().sort("meter_id", "day")
+    located = with_local_day(readings.select("meter_id", "ts"), meters, default_zone).select("meter_id", "day")
+    # Stored readings stand sorted: of each run of one meter and day, one is enough.
+    again = (pl.col("meter_id") == pl.col("meter_id").shift(1)) & (pl.col("day") == pl.col("day").shift(1))
+    return located.filter(~again.fill_null(value=False)).unique().sort("meter_id", "day")
+
+
+def zones_of(meters: pl.DataFrame | None, default_zone: str) -> list[str]:
+    """Return the zones that meters may live in, the default one first."""
+    if meters is None or "timezone" not in meters.columns:
+        return [default_zone]
+    others = meters["timezone"].drop_nulls().unique().sort()
+    return [default_zone, *(zone for zone in others if zone != default_zone)]
 
 
 def day_bounds(days: pl.DataFrame, meters: pl.DataFrame | None, default_zone: str) -> pl.DataFrame:

@@ -23,6 +23,20 @@ KINDS = (
     ("_warm",),
 )
 
+COMPARED = (
+    "meter_id", "day", "age_days", "region", "site", "model", "installation", "day_m3", "battery_fall_v",
+    "battery_temperature_c", "sag_excess", "draw_change",
+)  # fmt: skip
+ADDED = (
+    "usual_m3",
+    "used_share",
+    "peer_zero_share",
+    "peer_use_ratio",
+    "peer_draw_change",
+    "peer_fall_v",
+    "peer_sag_excess",
+)
+
 
 def with_peers(days: pl.DataFrame) -> pl.DataFrame:
     """Return `days` with what peers did on the same day; empty where there are not enough of them.
@@ -38,11 +52,14 @@ def with_peers(days: pl.DataFrame) -> pl.DataFrame:
     polars.DataFrame
         With ``usual_m3``, the meter's own usual day without its newest :data:`SETTLED_DAYS` [m³]; ``used_share``, share
         of these days with flow; ``peer_zero_share``, share of the other meters of the place that use water and had none
-        that day; ``peer_use_ratio``, median of their use over their usual one; ``peer_fall_v`` and ``peer_sag_v``,
-        median fall of the resting voltage and of the excess sag of meters of the kind [V]; ``peer_draw_change``, median
+        that day; ``peer_use_ratio``, median of their use over their usual one; ``peer_fall_v``, median
+        fall of the resting voltage of meters of the kind [V]; ``peer_sag_excess``, median of their excess sag over the
+        expected one [1]; ``peer_draw_change``, median
         change of what one draw counts, as a logarithm.
     """
-    beside = days.join(_usual(days), on="meter_id", how="left", maintain_order="left")
+    # Joins copy every column they carry: only what is compared is taken along.
+    compared = days.select(COMPARED)
+    beside = compared.join(_usual(compared), on="meter_id", how="left", maintain_order="left")
     speaks = (pl.col("used_share") >= LEAST_USED_SHARE) & pl.col("day_m3").is_not_null() & (pl.col("usual_m3") > 0)
     still = pl.when(speaks.fill_null(value=False)).then((pl.col("day_m3") == 0).cast(pl.Float64))
     ratio = pl.when(speaks.fill_null(value=False)).then(pl.col("day_m3") / pl.col("usual_m3"))
@@ -50,8 +67,8 @@ def with_peers(days: pl.DataFrame) -> pl.DataFrame:
     beside = beside.with_columns(still.alias("_still"), ratio.alias("_ratio"), warm.alias("_warm"))
     beside = _share_of_others(beside, "_still", "peer_zero_share", PLACES)
     beside = _medians(beside, {"_ratio": "peer_use_ratio", "draw_change": "peer_draw_change"}, PLACES)
-    beside = _medians(beside, {"battery_fall_v": "peer_fall_v", "sag_excess_v": "peer_sag_v"}, KINDS)
-    return beside.drop("_still", "_ratio", "_warm")
+    beside = _medians(beside, {"battery_fall_v": "peer_fall_v", "sag_excess": "peer_sag_excess"}, KINDS)
+    return days.hstack(beside.select(ADDED))
 
 
 def _usual(days: pl.DataFrame) -> pl.DataFrame:

@@ -35,16 +35,54 @@ def register_profile(readings: pl.DataFrame, settings: ProfileSettings) -> pl.Da
         ``drop_m3`` tells a jump from a backward count.
     """
     runs = Segments.of(readings["key"].to_numpy())
-    steps = _steps(readings, runs, settings)
-    profile = pl.DataFrame(_totals(readings, steps, runs), schema_overrides={"flow_last_ts": TIME})
-    odd = runs.any(steps.drop | steps.backward | steps.surge)
+    columns = _Columns.of(readings)
+    totals: list[dict[str, Any]] = []
+    strange: list[pl.DataFrame] = []
+    for some, rows in runs.blocks():
+        block = columns.part(rows)
+        steps = _steps(block, some, settings)
+        totals.append(_totals(block, steps, some))
+        odd = some.any(steps.drop | steps.backward | steps.surge)
+        if odd.any():
+            strange.append(_frame(readings[rows], steps, np.repeat(odd, some.lengths)))
+    profile = _profile(readings, runs, totals)
     counts = ("backward_counts", "drops", "surges")
-    if not odd.any():
+    if not strange:
         return profile.with_columns(pl.lit(0, dtype=pl.Int64).alias(name) for name in counts)
-    strange = _frame(readings, steps, np.repeat(odd, runs.lengths))
-    for part in (_backward(strange), _drops(strange), _surges(strange)):
+    steps_there = pl.concat(strange).with_columns(pl.col("key").set_sorted())
+    for part in (_backward(steps_there), _drops(steps_there), _surges(steps_there)):
         profile = profile.join(part, on="key", how="left", maintain_order="left")
-    return _with_interleaving(profile.with_columns(pl.col(counts).fill_null(0)), strange, settings)
+    return _with_interleaving(profile.with_columns(pl.col(counts).fill_null(0)), steps_there, settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """Registers as arrays: value [m³], time [µs], the limit of flow [m³/h], whether the valve is closed, and told."""
+
+    volume: Floats
+    ts: Integers
+    limit: Floats
+    shut: Flags | None
+    told: Flags | None
+
+    @classmethod
+    def of(cls, readings: pl.DataFrame) -> _Columns:
+        """Return the columns of a frame."""
+        state = readings["valve_state"] if "valve_state" in readings.columns else None
+        if state is not None and state.null_count() == len(state):
+            state = None
+        return cls(
+            readings["volume_m3"].to_numpy(),
+            readings["ts"].to_physical().to_numpy(),
+            readings["flow_limit_m3h"].to_numpy(),
+            None if state is None else (state == "closed").fill_null(value=False).to_numpy(),
+            None if state is None else state.is_not_null().to_numpy(),
+        )
+
+    def part(self, rows: slice) -> _Columns:
+        """Return some rows."""
+        columns = (self.volume, self.ts, self.limit, self.shut, self.told)
+        return _Columns(*(None if column is None else column[rows] for column in columns))  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,9 +108,8 @@ class _Steps:
     possible: Flags
 
 
-def _steps(readings: pl.DataFrame, runs: Segments, settings: ProfileSettings) -> _Steps:
-    volume = readings["volume_m3"].to_numpy()
-    ts = readings["ts"].to_physical().to_numpy()
+def _steps(columns: _Columns, runs: Segments, settings: ProfileSettings) -> _Steps:
+    volume, ts = columns.volume, columns.ts
     before, took = np.empty_like(volume), np.empty_like(volume)
     before[1:] = volume[:-1]
     before[runs.starts] = np.nan
@@ -80,7 +117,7 @@ def _steps(readings: pl.DataFrame, runs: Segments, settings: ProfileSettings) ->
     took[runs.starts] = np.nan
     took /= MICROSECONDS
     step = np.round(volume - before, 6)
-    limit = readings["flow_limit_m3h"].to_numpy() * took / HOUR_S + settings.drop_m3
+    limit = columns.limit * took / HOUR_S + settings.drop_m3
     drop = step < -settings.drop_m3
     surge = step > limit
     possible = (step >= 0) & ~surge
@@ -109,57 +146,63 @@ def _frame(readings: pl.DataFrame, steps: _Steps, rows: Flags) -> pl.DataFrame:
     )
 
 
-def _totals(readings: pl.DataFrame, steps: _Steps, runs: Segments) -> dict[str, pl.Series]:
+def _totals(columns: _Columns, steps: _Steps, runs: Segments) -> dict[str, Any]:
     """Return the figures of every day's registers."""
-    ends = runs.ends
-    standing = np.where(steps.possible & (steps.step == 0), steps.took, 0.0)
     with np.errstate(divide="ignore", invalid="ignore"):
         flow = steps.step / steps.took * HOUR_S
     rated = steps.possible & (steps.took >= SHORT_S)
-    flow[~rated] = np.nan
     moved = steps.possible & (steps.step > 0)
-    ts = readings["ts"]
-    flowed = runs.greatest(np.where(moved, ts.to_physical().to_numpy(), NEVER))
-    volume = readings["volume_m3"].to_numpy()
     flows = np.flatnonzero(rated & moved)
     logs = np.zeros_like(flow)
     logs[flows] = np.log(flow[flows])
     active = runs.sum(rated & moved)
-    figures: dict[str, Any] = {
-        "key": runs.keys,
-        "volume_readings": runs.lengths,
-        "first_volume_ts": ts.gather(runs.starts),
-        "first_volume_m3": volume[runs.starts],
-        "before_last_volume_m3": steps.before[ends],
-        "last_volume_ts": ts.gather(ends),
-        "last_volume_m3": volume[ends],
-        "volume_step_m3": 10.0 ** -most_decimals(volume, runs),
-        "flow_limit_m3h": readings["flow_limit_m3h"].gather(runs.starts),
-        "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
-        "flow_intervals": runs.sum(rated.astype(np.int64)),
-        "active_intervals": active,
-        "standstill_s": runs.sum(standing),
-        "least_flow_m3h": runs.least(flow),
-        "greatest_flow_m3h": runs.greatest(flow),
-        "flow_log": runs.sum(logs) / np.where(active > 0, active, np.nan),
-        "flow_last_ts": pl.Series(flowed).replace(NEVER, None).cast(TIME),
-    }
-    if "valve_state" in readings.columns and readings["valve_state"].null_count() < readings.height:
-        figures |= _closed(readings["valve_state"], moved, steps.step, runs)
-    return {name: pl.Series(name, values, nan_to_null=True) for name, values in figures.items()}
-
-
-def _closed(state: pl.Series, moved: Flags, step: Floats, runs: Segments) -> dict[str, pl.Series]:
-    """Return how often and how much the register moved with the valve closed before and after."""
-    shut = (state == "closed").fill_null(value=False).to_numpy()
-    through = moved & shut
-    through[1:] &= shut[:-1]  # a day's first register never moved
-    told = pl.Series(runs.any(state.is_not_null().to_numpy()))
     figures = {
-        "closed_intervals": pl.Series(runs.sum(through)),
-        "closed_flow_m3": pl.Series(np.round(runs.sum(np.where(through, step, 0.0)), 6)),
+        "volume_step_m3": 10.0 ** -most_decimals(columns.volume, runs),
+        "before_last_volume_m3": steps.before[runs.ends],
+        "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
+        "flow_intervals": runs.sum(rated),
+        "active_intervals": active,
+        "standstill_s": runs.sum(np.where(steps.possible & (steps.step == 0), steps.took, 0.0)),
+        "least_flow_m3h": _finite(runs.least(np.where(rated, flow, np.inf))),
+        "greatest_flow_m3h": _finite(runs.greatest(np.where(rated, flow, -np.inf))),
+        "flow_log": runs.sum(logs) / np.where(active > 0, active, np.nan),
+        "flow_last_ts": runs.greatest(np.where(moved, columns.ts, NEVER)),
     }
-    return {name: pl.select(pl.when(told).then(values)).to_series() for name, values in figures.items()}
+    if columns.shut is not None and columns.told is not None:
+        through = moved & columns.shut
+        through[1:] &= columns.shut[:-1]  # a day's first register never moved
+        figures |= {
+            "closed_told": runs.any(columns.told),
+            "closed_intervals": runs.sum(through),
+            "closed_flow_m3": np.round(runs.sum(np.where(through, steps.step, 0.0)), 6),
+        }
+    return figures
+
+
+def _finite(values: Floats) -> Floats:
+    values[np.isinf(values)] = np.nan
+    return values
+
+
+def _profile(readings: pl.DataFrame, runs: Segments, totals: list[dict[str, Any]]) -> pl.DataFrame:
+    """Return the figures of all blocks, and those of a day's first and last register, as a frame."""
+    first, last = (pl.col("ts", "volume_m3").gather(at) for at in (runs.starts, runs.ends))
+    ends = readings.select(first.name.prefix("first_"), last.name.prefix("last_")).rename(
+        {"first_ts": "first_volume_ts", "last_ts": "last_volume_ts"}
+    )
+    names = list(totals[0]) if totals else []
+    figures = ends.with_columns(
+        pl.Series("key", runs.keys).set_sorted(),
+        pl.Series("volume_readings", runs.lengths),
+        readings["flow_limit_m3h"].gather(runs.starts),
+        *(pl.Series(name, np.concatenate([part[name] for part in totals]), nan_to_null=True) for name in names),
+    )
+    if "flow_last_ts" in names:
+        figures = figures.with_columns(pl.col("flow_last_ts").replace(NEVER, None).cast(TIME))
+    if "closed_told" in names:
+        closed = pl.col("closed_intervals", "closed_flow_m3")
+        figures = figures.with_columns(pl.when("closed_told").then(closed)).drop("closed_told")
+    return figures
 
 
 def most_decimals(values: Floats, runs: Segments) -> Floats:

@@ -6,6 +6,7 @@ the run alone, never on what stands beside it.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -15,6 +16,8 @@ import numpy.typing as npt
 Floats: TypeAlias = npt.NDArray[np.float64]
 Integers: TypeAlias = npt.NDArray[np.int64]
 Flags: TypeAlias = npt.NDArray[np.bool_]
+
+BLOCK_ROWS = 65_536  # what is computed of so many rows at once stays in the cache of a processor
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +46,16 @@ class Segments:
         np.not_equal(keys[1:], keys[:-1], out=fresh[1:])
         starts = np.flatnonzero(fresh)
         return cls(keys[starts], starts, len(keys))
+
+    def blocks(self) -> Iterator[tuple[Segments, slice]]:
+        """Yield whole runs of about :data:`BLOCK_ROWS` rows, counted from the block's own begin, and their rows."""
+        first = 0
+        while first < len(self.starts):
+            begin = int(self.starts[first])
+            last = max(first + 1, int(np.searchsorted(self.starts, begin + BLOCK_ROWS)))
+            end = int(self.starts[last]) if last < len(self.starts) else self.rows
+            yield Segments(self.keys[first:last], self.starts[first:last] - begin, end - begin), slice(begin, end)
+            first = last
 
     @property
     def lengths(self) -> Integers:

@@ -332,8 +332,16 @@ class PlateauSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     """Resting voltage that leaves the flat plateau of a lithium thionyl chloride cell."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 3
+    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 4
     days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 2
+    sparse_days: Annotated[
+        Count,
+        Meta(description="The same for act where a day has fewer voltages than that, which single dips move [days]"),
+    ] = 3
+    dense_readings: Annotated[Count, Meta(description="Voltages a day whose median no single dip moves")] = 3
+    deep_v: Annotated[
+        float, Meta(description="A fall that is deeper than single dips of voltages told once a day [V]", gt=0)
+    ] = 0.2
     watch_v: Annotated[
         float,
         Meta(description="Fall of the daily median below its baseline, cold and peers taken off, for watch [V]", gt=0),
@@ -347,13 +355,13 @@ class PlateauSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     ] = 1.5
     slow_days: Annotated[
         Count,
-        Meta(description="Measured days whose mean fall tells a slow decline, or one below the resolution [days]"),
+        Meta(description="Measured days whose median fall tells a slow decline [days]"),
     ] = 7
-    slow_watch_v: Annotated[float, Meta(description="Mean fall of these days for watch [V]", gt=0)] = 0.035
-    slow_act_v: Annotated[float, Meta(description="Mean fall of these days for act [V]", gt=0)] = 0.055
+    slow_watch_v: Annotated[float, Meta(description="Median fall of these days for watch [V]", gt=0)] = 0.035
+    slow_act_v: Annotated[float, Meta(description="Median fall of these days for act [V]", gt=0)] = 0.055
     slow_steps: Annotated[
-        float, Meta(description="The mean fall must also exceed this share of the voltage resolution [1]", ge=0)
-    ] = 0.7
+        float, Meta(description="The median fall must also exceed this many steps of the voltage resolution [1]", ge=0)
+    ] = 1.2
     plateau_low_v: Annotated[
         float, Meta(description="Baselines below this are no such cell; the rule is silent [V]", gt=0)
     ] = 3.3
@@ -383,16 +391,24 @@ class LowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
         Meta(description="Taken off that per degree below 20 °C, or without a temperature as at -20 °C [V/°C]", ge=0),
     ] = 0.004
     lithium_load_v: Annotated[
-        float, Meta(description="The same for the voltage under load, where modules fail; act [V]", gt=0)
+        float,
+        Meta(description="Median voltage under load, in warmth, at which such a cell is at its end; act [V]", gt=0),
     ] = 2.6
+    load_days: Annotated[Count, Meta(description="Measured days of that median [days]")] = 5
+    warm_c: Annotated[float, Meta(description="Days at least so warm tell by the voltage under load [°C]")] = 10.0
 
 
 class SagSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Sag of the voltage under load against the meter's own past at the same temperature."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 5
+    window_days: Annotated[Days, Meta(description="Measured days looked at, up to the meter's newest day [days]")] = 6
     days: Annotated[Count, Meta(description="Days with a deeper sag that raise the finding [days]")] = 3
+    sparse_days: Annotated[
+        Count,
+        Meta(description="The same for act where a day has fewer voltages than that, which single dips move [days]"),
+    ] = 4
+    dense_readings: Annotated[Count, Meta(description="Voltages a day whose median no single dip moves")] = 3
     watch_v: Annotated[float, Meta(description="Sag beyond its expectation that means watch [V]", gt=0)] = 0.08
     act_v: Annotated[float, Meta(description="Sag beyond its expectation that means act [V]", gt=0)] = 0.15
     watch_share: Annotated[
@@ -403,7 +419,7 @@ class SagSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     ] = 0.8
     steps: Annotated[
         float, Meta(description="It must also exceed this many steps of the meter's voltage resolution [1]", ge=0)
-    ] = 1.5
+    ] = 2.0
     cold_c: Annotated[
         float, Meta(description="Deeper sag on days colder than this alone is a failure by cold [°C]")
     ] = 3.0
@@ -420,6 +436,9 @@ class ResetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         float, Meta(description="For act the resting voltage must have fallen so far, too, where it is sent [V]", ge=0)
     ] = 0.02
     sag_v: Annotated[float, Meta(description="Or the sag under load have deepened so far [V]", ge=0)] = 0.06
+    cold_c: Annotated[
+        float, Meta(description="Or all of these days must have been colder than this: then cold is the cause [°C]")
+    ] = 0.0
 
 
 class SilentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -437,10 +456,20 @@ class SilentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     fall_v: Annotated[
         float, Meta(description="Fall of the resting voltage on the last measured day that tells [V]", gt=0)
     ] = 0.035
+    dense_readings: Annotated[Count, Meta(description="Voltages a day whose median no single dip moves")] = 3
+    deep_v: Annotated[
+        float, Meta(description="With fewer, it must be so deep, or there on two of the last three days [V]", gt=0)
+    ] = 0.1
     noise: Annotated[
         float, Meta(description="It must also exceed so many times the usual scatter of the meter [1]", ge=0)
     ] = 3.0
     steps: Annotated[float, Meta(description="And this many steps of the meter's voltage resolution [1]", ge=0)] = 1.2
+    share: Annotated[
+        float,
+        Meta(
+            description="Of a cell without a plateau the voltage must be this share of its past or less [1]", gt=0, lt=1
+        ),
+    ] = 0.9
     sag_v: Annotated[float, Meta(description="Deeper sag on the last measured day that tells [V]", gt=0)] = 0.08
     sag_share: Annotated[float, Meta(description="It must also exceed this share of the expected sag [1]", ge=0)] = 0.5
     resets: Annotated[Count, Meta(description="Days with resets of the message counter that tell [days]")] = 2
@@ -511,6 +540,13 @@ class DisobeyedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
         float, Meta(description="Time since the state first contradicted the command that means act [h]", gt=0)
     ] = 12.0
     act_readings: Annotated[Count, Meta(description="Readings that contradict it, at least, for act")] = 2
+    unsure_hours: Annotated[
+        float,
+        Meta(
+            description="The same time where a message was lost when the command came: it may have been a refusal [h]",
+            gt=0,
+        ),
+    ] = 168.0
 
 
 class UnopenedSettings(DisobeyedSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -567,8 +603,12 @@ class NoFlowSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     usual_m3: Annotated[float, Meta(description="Usual daily use above which none is odd [m³]", gt=0)] = 0.03
     watch_days: Annotated[Count, Meta(description="Days without flow since the movement for watch [days]")] = 2
     act_days: Annotated[
-        Count, Meta(description="Days without flow since a command to open, or a customer's report, for act [days]")
-    ] = 4
+        Count,
+        Meta(description="Days without flow for act, where the customer reports it or the movement was odd [days]"),
+    ] = 3
+    odd_ratio: Annotated[
+        float, Meta(description="Travel or current so many times its baseline, or its inverse, is odd [1]", gt=1)
+    ] = 1.5
     peers: Annotated[
         float, Meta(description="Share of peers without flow from which on it is no matter of this valve [1]", gt=0)
     ] = 0.5
@@ -603,7 +643,13 @@ class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 60
     movements: Annotated[Count, Meta(description="Newest days with a movement that are compared [days]")] = 3
     watch_ratio: Annotated[float, Meta(description="Ratio to the baseline that means watch [1]", gt=1)] = 1.3
-    act_ratio: Annotated[float, Meta(description="Ratio to the baseline that means act [1]", gt=1)] = 1.6
+    act_ratio: Annotated[
+        float, Meta(description="Ratio to the baseline that means act, where peers do not tell the scatter [1]", gt=1)
+    ] = 1.6
+    sigmas: Annotated[
+        float, Meta(description="Where they do, so many standard deviations of the model's ratios mean act [1]", gt=0)
+    ] = 5.0
+    sure_ratio: Annotated[float, Meta(description="But no ratio below this [1]", gt=1)] = 1.35
     least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 1.5
     least_current_ma: Annotated[
         float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)

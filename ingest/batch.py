@@ -64,6 +64,7 @@ class BatchBuilder:
     _received: list[int | None] = field(default_factory=list)
     _frames: list[pl.DataFrame] = field(default_factory=list)
     _refused: list[dict[str, object]] = field(default_factory=list)
+    _looked_at: int = 0
 
     def add(self, message: RawMessage, decoded: Decoded) -> None:
         """Take one message."""
@@ -132,6 +133,14 @@ class BatchBuilder:
                 pl.Series("position", positions, pl.Int64),
             ).with_columns(event_date=pl.col("ts").dt.date())
         )
+
+    def unseen(self) -> Iterator[pl.DataFrame]:
+        """Yield the readings that were taken since this was called last, with the columns that hold something."""
+        if self._positions:
+            self._pack()
+        frames = self._frames[self._looked_at :]
+        self._looked_at = len(self._frames)
+        yield from frames
 
     def build(self) -> Batch:
         """Return the batch."""

@@ -202,8 +202,8 @@ class BatchStore:
         newer = pl.col("known").is_null() | (pl.col("ts").cast(pl.Int64) > pl.col("known"))
         return newest_registers(joined.filter(newer))
 
-    def store_codes(self, batch: Batch, plan: Plan, profile_of: Callable[[str | None], VendorProfile]) -> None:
-        """Commit the error codes of the readings of `batch` that are no duplicates.
+    def store_codes(self, batch: Batch, plan: Plan, profile_of: Callable[[str | None], VendorProfile]) -> pl.DataFrame:
+        """Commit the error codes of the readings of `batch` that are no duplicates, and return them.
 
         Parameters
         ----------
@@ -226,7 +226,9 @@ class BatchStore:
         else:  # the codecs of the site were changed between a crash and its recovery
             log.warning("batch decodes to more readings than before", first=plan.first, last=plan.last)
         rows = pl.DataFrame(error_code_rows(stored, profile_of), schema={**ERROR_CODES.polars, "position": pl.Int64()})
-        self.append(ERROR_CODES, rows.drop("position"), batch)
+        codes = rows.drop("position")
+        self.append(ERROR_CODES, codes, batch)
+        return codes
 
     def append(self, table: TableSchema, rows: pl.DataFrame, batch: Batch, application: str | None = None) -> None:
         """Commit rows that belong to `batch`, once.

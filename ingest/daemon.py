@@ -1,4 +1,7 @@
-"""The ingest daemon: receivers in this process, the lake writer in another, the spool between them."""
+"""The ingest daemon: receivers in this process, the lake writer in another, the spool between them.
+
+Whatever else runs with it (compaction, triage) is a :class:`ingest.companion.Companion`, of which it knows no more.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,10 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import msgspec
 import structlog
 
+from ingest.companion import Companion
 from ingest.files import FileSource
 from ingest.lake_process import Patience, WriterProcess
 from ingest.log_format import hide, hide_lake_key
@@ -20,7 +25,6 @@ from ingest.receiver.subscriber import Subscriber
 from ingest.settings import KEPT_BYTES, BrokerSettings, MetricsSettings, WriterSettings
 from ingest.spool import Spool
 from ingest.upkeep import Upkeep
-from ingest.upkeep_process import UpkeepProcess
 from lake.errors import LakeError
 
 _UPKEEP_S = 1.0
@@ -139,13 +143,23 @@ class Receiver:
 class _Watch:
     """Comes round once a second while the daemon runs and while it drains."""
 
-    def __init__(self, receivers: Sequence[Receiver], writer: WriterProcess, upkeep: Upkeep, file: VitalsFile) -> None:
+    def __init__(
+        self,
+        receivers: Sequence[Receiver],
+        writer: WriterProcess,
+        upkeep: Upkeep,
+        file: VitalsFile,
+        companions: Sequence[Companion],
+    ) -> None:
         self._receivers = receivers
         self._writer = writer
         self._upkeep = upkeep
         self._file = file
         self.vitals = DaemonVitals(
-            brokers=tuple(receiver.vitals for receiver in receivers), writer=writer.vitals, spool=upkeep.vitals
+            brokers=tuple(receiver.vitals for receiver in receivers),
+            writer=writer.vitals,
+            spool=upkeep.vitals,
+            companions=companions,
         )
 
     def round(self) -> int:
@@ -166,7 +180,7 @@ def run_daemon(
     settings: WriterSettings,
     stop: threading.Event,
     metrics: MetricsSettings | None = None,
-    compaction: UpkeepProcess | None = None,
+    beside: Sequence[Callable[[], Companion]] = (),
 ) -> None:
     """Receive from all brokers until `stop` is set, then bring what waits into the lake.
 
@@ -180,8 +194,8 @@ def run_daemon(
         Set by a signal.
     metrics : MetricsSettings, optional
         Where to serve metrics and health.
-    compaction : UpkeepProcess, optional
-        Run beside while messages are received.
+    beside : sequence of callable
+        Make what runs beside while messages are received.
 
     Raises
     ------
@@ -202,10 +216,11 @@ def run_daemon(
 
             page = stack.enter_context(HttpPage(metrics))
         spool = stack.enter_context(Spool(site / "spool"))
-        writer = stack.enter_context(WriterProcess(settings))
+        companions: list[Companion] = []
+        writer = stack.enter_context(WriterProcess(settings, on_hot=lambda: _wake(companions)))
         upkeep = Upkeep(spool, settings)
         receivers = [Receiver(broker, site, upkeep, stop) for broker in brokers]
-        watch = _Watch(receivers, writer, upkeep, stack.enter_context(VitalsFile(site / "spool")))
+        watch = _Watch(receivers, writer, upkeep, stack.enter_context(VitalsFile(site / "spool")), companions)
         upkeep.run()
         writer.wait_ready(_READY_S)  # receiving needs no lake: where that does not come, we begin without it
         for receiver in receivers:
@@ -214,13 +229,12 @@ def run_daemon(
         if page is not None:
             page.serve(watch.vitals)
         log.info("started", brokers=len(brokers), waiting=upkeep.vitals.waiting, metrics=metrics and metrics.listen)
-        if compaction is not None:
-            stack.enter_context(compaction)
+        companions.extend(stack.enter_context(make()) for make in beside)
         while not stop.wait(_UPKEEP_S):
             watch.round()
             writer.keep_alive()
-            if compaction is not None:
-                compaction.run()
+            for companion in companions:
+                companion.run()
         for receiver in receivers:
             receiver.join()
         log.info("stopping: bringing what waits into the lake", waiting=upkeep.vitals.waiting)
@@ -230,6 +244,11 @@ def run_daemon(
         _say_end(upkeep)
     if not drained:
         raise LakeError(_GIVEN_UP)
+
+
+def _wake(companions: Sequence[Companion]) -> None:
+    for companion in companions:
+        companion.wake()
 
 
 def _say_end(upkeep: Upkeep) -> None:
@@ -261,7 +280,9 @@ def feed_files(sources: Sequence[FileSource], settings: WriterSettings, progress
     LakeError
         The lake takes nothing; what was read so far waits in the spool.
     """
-    with Spool(Path(settings.site) / "spool") as spool, WriterProcess(settings) as writer:
+    # Nobody waits for a code that stands in a file: batches are as large as may be.
+    patient = msgspec.structs.replace(settings, hot={})
+    with Spool(Path(settings.site) / "spool") as spool, WriterProcess(patient) as writer:
         upkeep = Upkeep(spool, settings)
         patience = Patience()
         before = last = spool.last_position()

@@ -23,6 +23,8 @@ def _dead(vitals: DaemonVitals) -> Iterator[str]:
         yield "a receiving thread has died and is being started again"
     if not vitals.writer.alive:
         yield f"the lake writer's process does not run: {vitals.writer.failure or 'it is being started'}"
+    for companion in vitals.companions:
+        yield from companion.dead()
 
 
 def not_ready(vitals: DaemonVitals, lag_limit_s: float) -> list[str]:
@@ -47,5 +49,7 @@ def _hindered(vitals: DaemonVitals, lag_limit_s: float) -> Iterator[str]:
         yield f"nothing is acknowledged: {held}"
     if vitals.writer.alive and vitals.writer.failure:
         yield f"the lake is not written: {vitals.writer.failure}"
+    for companion in vitals.companions:
+        yield from companion.hindered()
     if vitals.spool.lag_s > lag_limit_s:
         yield f"the lake is {vitals.spool.lag_s:.0f} s behind, more than metrics.ready_lag_s = {lag_limit_s:g}"

@@ -1,7 +1,8 @@
 """From the spool to the lake: one batch, one commit a table, each with the spool position in its transaction.
 
 Order of a batch: what is about to become of it is written down in ``state.db`` (:class:`ingest.account.Plan`), then
-``readings``, then ``gaps``, ``quarantine`` and ``error_codes``, then ``state.db`` is told that it is complete.
+``readings``, then ``gaps``, ``quarantine`` and ``error_codes``, then ``state.db`` is told that it is complete. A batch
+with a hard code that is new of its meter is not to wait for more (:attr:`LakeWriter.hot_since`).
 
 How a batch comes into the tables exactly once: :mod:`ingest.batch_store`.
 """
@@ -14,6 +15,7 @@ import uuid
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import msgspec
@@ -25,6 +27,7 @@ from ingest.batch import Batch
 from ingest.batch_store import BatchStore, quarantine_rows
 from ingest.collecting import Collector
 from ingest.gap import Gap
+from ingest.hot_codes import REMEMBERED_S, HotCodes
 from ingest.local_time import LocalClock
 from ingest.meters import NO_METERS, load_meters
 from ingest.profiles.dialects import Dialects, SiteDialects
@@ -32,7 +35,7 @@ from ingest.settings import WriterSettings
 from ingest.spool import Spool
 from lake.errors import LakeError, SettingsError, SiteFolderError, SpoolError
 from lake.failpoints import reach
-from lake.schemas import GAPS, QUARANTINE, TABLES, TIME
+from lake.schemas import ERROR_CODES, GAPS, QUARANTINE, TABLES, TIME
 from lake.storage import check_conditional_put, open_storage
 from lake.tables import Lake, Position
 
@@ -74,6 +77,9 @@ class LakeWriter:
         self._meters_failed = ""
         self._dialects = SiteDialects(site)
         self._checked = False
+        self._hot = HotCodes(settings.hot)
+        self.hot_since: float | None = None  # monotonic time at which a new hard code was seen in the open batch [s]
+        self.hot_stored = 0  # hard codes of the last batch
         self._gap = 0  # number of the last gap of the spool that is in the lake
         self._spool = Spool(site / "spool")
         self._ahead_spool: Spool | None = None  # a connection of the thread that decodes ahead
@@ -104,8 +110,17 @@ class LakeWriter:
         self._dialects.now(self._meters.makes).profile(None).normalises  # noqa: B018 - it is worked out once
         try:
             self._check()
+            self._remember_codes()
         except LakeError as error:
             log.warning("the lake cannot be looked at yet", error=str(error))
+
+    def _remember_codes(self) -> None:
+        """Take note of the hard codes that the lake holds, so that after a restart they are nothing new."""
+        if not self._hot:
+            return
+        since = datetime.fromtimestamp(self._clock() / 1e6, UTC) - timedelta(seconds=REMEMBERED_S)
+        codes = self._lake.scan(ERROR_CODES, received_after=since).filter(self._hot.is_hard)
+        self._hot.remember(codes.select("meter_id", "family").unique().collect(), time.monotonic())
 
     @property
     def conflicts(self) -> int:
@@ -154,8 +169,25 @@ class LakeWriter:
                 return False
             self._opened = self._open()
         if self._opened.begun is not None:
-            return False  # it is complete as it is
-        return self._opened.collector.collect(_PREPARE) >= _PREPARE
+            self._be_quick()  # it may hold hard codes, and is complete as it is
+            return False
+        collector = self._opened.collector
+        more = collector.collect(_PREPARE) >= _PREPARE
+        self._look_for_hard_codes(collector)
+        return more
+
+    def _look_for_hard_codes(self, collector: Collector) -> None:
+        """Note whether what was decoded since the last look carries hard codes that are new."""
+        if not self._hot:
+            return
+        dialects = self._dialects.now(self._meters.makes)
+        for readings in collector.builder.unseen():
+            if self._hot.remember(self._hot.carried(readings, dialects), time.monotonic()):
+                self._be_quick()
+
+    def _be_quick(self) -> None:
+        if self.hot_since is None:
+            self.hot_since = time.monotonic()
 
     def _open(self) -> _Opened:
         """Return the next batch, still empty."""
@@ -192,6 +224,7 @@ class LakeWriter:
         received = self._spool.last_position()
         opened = self._opened or self._open()
         self._opened = None  # after a failure the batch is decoded anew
+        self.hot_stored = 0
         after, begun, done, builder = opened.collector.after, opened.begun, opened.done, opened.collector.builder
         self._moment = opened.collector.moment
         opened.collector.collect()
@@ -216,6 +249,7 @@ class LakeWriter:
                 ahead.exception()  # it follows a batch that is not there yet: wait for its end, and leave it
             raise
         reach("writer.accounted")
+        self.hot_since = None
         self._opened = ahead.result() if ahead is not None else None
         return batch.last - after
 
@@ -269,7 +303,10 @@ class LakeWriter:
             rows = _gap_rows([self._loss(batch, missing)])
             self._store.append(GAPS, rows, batch, application=f"{self._name}/spool_lost")
         self._store.append(QUARANTINE, quarantine_rows(batch, plan, self._name), batch)
-        self._store.store_codes(batch, plan, dialects.profile)
+        codes = self._store.store_codes(batch, plan, dialects.profile)
+        hard = codes.filter(self._hot.is_hard)
+        self._hot.remember(hard, time.monotonic())
+        self.hot_stored = hard.height
 
     def _loss(self, batch: Batch, missing: int) -> Gap:
         """Return the gap of acknowledged messages that are no longer in the spool."""

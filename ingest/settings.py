@@ -329,6 +329,15 @@ class IngestSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     commit_interval_s: Annotated[
         float, Meta(ge=0.1, le=3600, description="longest time from the spool to the lake [s]")
     ] = 60.0
+    hot_commit_s: Annotated[
+        float,
+        Meta(
+            ge=0.1,
+            le=3600,
+            description="the same for a message with a hard code that is new of its meter: one of the four faults, of "
+            "a severity that rules.FAULT.codes acts on [s]",
+        ),
+    ] = 1.0
     commit_messages: Annotated[
         int, Meta(ge=100, le=1_000_000, description="messages that make a commit before that time is over")
     ] = 100_000
@@ -399,13 +408,17 @@ class MetricsSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
 
 
 class WriterSettings(msgspec.Struct, frozen=True, kw_only=True):
-    """What the lake writer's process is told: one JSON object on its standard input."""
+    """What the lake writer's process is told: one JSON object on its standard input.
+
+    ``hot`` is the mildest severity of a hard code, by its family.
+    """
 
     site: str
     timezone: str
     ingest: IngestSettings
     codecs: dict[str, CodecSettings]
     lake: LakeSettings = LakeSettings()
+    hot: dict[str, int] = {}
 
 
 def unit_divisors(field: str) -> dict[str, float]:

@@ -5,7 +5,6 @@ What it runs is a command that the caller hands in, so that this package need no
 
 from __future__ import annotations
 
-import contextlib
 import os
 import subprocess
 import time
@@ -16,6 +15,8 @@ from types import TracebackType
 from zoneinfo import ZoneInfo
 
 import structlog
+
+from ingest.companion import Companion
 
 _NICE = 10
 _DAY_S = 86400.0
@@ -50,7 +51,7 @@ def next_run(last: datetime, every_s: float, at_hour: int | None, timezone: str)
     return due.astimezone(UTC)
 
 
-class UpkeepProcess(contextlib.AbstractContextManager["UpkeepProcess"]):
+class UpkeepProcess(Companion):
     """Runs a command whenever it is due; what it fails at is logged and tried again the next time.
 
     Parameters

@@ -49,6 +49,8 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True, tag="committed", tag_
         How long it took [s].
     conflicts : int
         How often another writer's commit forced a commit to be tried again, since this process started.
+    hot : int
+        Hard codes among its error codes.
     """
 
     messages: int
@@ -56,6 +58,7 @@ class Committed(msgspec.Struct, frozen=True, kw_only=True, tag="committed", tag_
     outcomes: dict[str, int]
     seconds: float
     conflicts: int = 0
+    hot: int = 0
 
 
 class Failed(msgspec.Struct, frozen=True, kw_only=True, tag="failed", tag_field="event"):
@@ -183,7 +186,7 @@ class WriterLoop:
         if not pending:
             self._writer.move_gaps()  # a batch takes them along
         self._more = False
-        if pending and (draining or self._due(pending)):
+        if pending and (draining or self._due(pending) or self._hot_due()):
             self._step()
             self._retry_s = 1.0
             pending = self._writer.pending()
@@ -214,11 +217,16 @@ class WriterLoop:
                 outcomes=dict(outcomes),
                 seconds=seconds,
                 conflicts=int(getattr(self._writer, "conflicts", 0)),
+                hot=self._writer.hot_stored,
             )
         )
 
     def _tell(self, event: Event) -> None:
         tell(msgspec.json.encode(event).decode())
+
+    def _hot_due(self) -> bool:
+        since = self._writer.hot_since
+        return since is not None and time.monotonic() - since >= self._ingest.hot_commit_s
 
     def _due(self, pending: int) -> bool:
         if self._waiting_since is None:

@@ -70,7 +70,12 @@ def _told(inspections: pl.DataFrame, timezone: str) -> pl.DataFrame:
 
 
 def _with_dates(meters: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
-    """Return meters with the days on which inspections took them away and put them up."""
+    """Return meters with the days on which inspections took them away and put them up.
+
+    A removal before the installation ended an earlier life of a meter that hangs again.
+    """
+    lasting = (pl.col("removed_on") >= pl.col("installed_on")).fill_null(value=True)
+    meters = meters.with_columns(pl.when(lasting).then("removed_on").alias("removed_on"))
     left = told.group_by("old").agg(pl.col("day").max().alias("left"))
     came = told.drop_nulls("new").group_by("new").agg(pl.col("day").max().alias("came"))
     dated = meters.join(left, left_on="meter_id", right_on="old", how="left", maintain_order="left")
@@ -87,32 +92,39 @@ def _with_dates(meters: pl.DataFrame, told: pl.DataFrame) -> pl.DataFrame:
 
 def _registered(meters: pl.DataFrame, told: pl.DataFrame) -> Sequence[pl.DataFrame]:
     """Return the exchanges that the dates of the registry show, without those of meters in `told`."""
-    old = meters.filter(pl.col("removed_on").is_not_null()).join(told, left_on="meter_id", right_on="old", how="anti")
+    left = pl.col("removed_on").is_not_null() & (pl.col("removed_on") != pl.col("installed_on")).fill_null(value=True)
+    old = meters.filter(left).join(told, left_on="meter_id", right_on="old", how="anti")
     new = meters.filter(pl.col("installed_on").is_not_null()).join(told, left_on="meter_id", right_on="new", how="anti")
     found: list[pl.DataFrame] = []
     for place, days in SAME_WORK_DAYS.items():
-        candidates = (
-            old.select(pl.col("meter_id").alias("old"), place, "removed_on", pl.col("installed_on").alias("before"))
-            .drop_nulls(place)
-            .join(new.select(pl.col("meter_id").alias("new"), place, "installed_on"), on=place)
-            .filter(
-                pl.col("old") != pl.col("new"),
-                (pl.col("installed_on") - pl.col("removed_on")).dt.total_days().is_between(0, days),
-                (pl.col("before") < pl.col("installed_on")).fill_null(value=True),
-            )
-        )
-        alone = candidates.filter(~pl.col("old").is_duplicated(), ~pl.col("new").is_duplicated())
-        found.append(
-            alone.select(
-                "old",
-                "new",
-                pl.col("installed_on").alias("day"),
-                pl.lit(place == "customer_ref").alias("same_customer"),
-            )
-        )
-        new = new.join(alone, left_on="meter_id", right_on="new", how="anti")
-        old = old.join(alone, left_on="meter_id", right_on="old", how="anti")
+        pairs = _alone(old, new, place, days).with_columns(pl.lit(place == "customer_ref").alias("same_customer"))
+        found.append(pairs.select(list(EXCHANGE)))
+        old = old.join(pairs, left_on="meter_id", right_on="old", how="anti")
+        new = new.join(pairs, left_on="meter_id", right_on="new", how="anti")
     return found
+
+
+def _alone(old: pl.DataFrame, new: pl.DataFrame, place: str, days: int) -> pl.DataFrame:
+    """Return the pairs of a meter that left a place and one that came within some days, no other of them doing so.
+
+    Meters of one place and day are counted together: a whole estate on one day is one row and not its square.
+    """
+    left = _of_a_day(old, place, "removed_on", "old").with_columns(
+        pl.date_ranges("removed_on", pl.col("removed_on") + pl.duration(days=days)).alias("day")
+    )
+    came = _of_a_day(new, place, "installed_on", "new").rename({"installed_on": "day"})
+    met = left.explode("day").join(came, on=[place, "day"])
+    rivals = pl.col("meters_new").sum().over(place, "removed_on"), pl.col("meters_old").sum().over(place, "day")
+    return met.filter((rivals[0] == 1) & (rivals[1] == 1)).select("old", "new", "day")
+
+
+def _of_a_day(meters: pl.DataFrame, place: str, day: str, name: str) -> pl.DataFrame:
+    """Return how many meters each place has of a day, and one of them."""
+    return (
+        meters.drop_nulls(place)
+        .group_by(place, day)
+        .agg(pl.col("meter_id").first().alias(name), pl.len().alias(f"meters_{name}"))
+    )
 
 
 def _with_places(meters: pl.DataFrame, pairs: pl.DataFrame) -> pl.DataFrame:

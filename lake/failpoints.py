@@ -35,6 +35,10 @@ FAILPOINTS = {
     "compact.files_synced": "the rewritten day files are synced, the log does not name them yet",
     "compact.committed": "the log names the rewritten files instead of the old ones",
     "compact.vacuuming": "old files are about to be removed",
+    "diagnosis.profiled": "the daily rows of a diagnosis are in the lake, its findings are not",
+    "diagnosis.told": "its findings are in the lake, no ticket knows of them",
+    "hot.found": "findings of hard codes are in the lake, no ticket knows of them",
+    "tickets.taken": "tickets and outbox know of the findings, nothing is delivered",
 }
 
 _TARGET, _, _COUNT = os.environ.get("METRIAGE_KILL_AT", "").partition(":")

@@ -261,6 +261,18 @@ def ids(connection: sqlite3.Connection) -> frozenset[str]:
     return frozenset(row["meter_id"] for row in _rows(connection, "SELECT DISTINCT meter_id FROM registry"))
 
 
+def regions(connection: sqlite3.Connection) -> frozenset[str]:
+    """Return the regions in which meters are or were.
+
+    Raises
+    ------
+    LakeError
+        The database cannot be read.
+    """
+    rows = _rows(connection, "SELECT DISTINCT region FROM registry WHERE region IS NOT NULL")
+    return frozenset(row["region"] for row in rows)
+
+
 def version(connection: sqlite3.Connection) -> int:
     """Return a number that grows with every change of the registry, 0 where there is none yet.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import polars as pl
 
@@ -44,11 +44,17 @@ class TableSchema:
     columns: Mapping[str, Column]
     time: str
     partition: str | None = None
+    _polars: pl.Schema = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        # Asked for at every turn, and making one takes longer than many a table.
+        schema = pl.Schema({name: _POLARS[column.dtype] for name, column in self.columns.items()})
+        object.__setattr__(self, "_polars", schema)
 
     @property
     def polars(self) -> pl.Schema:
         """Column names and Polars types, in order."""
-        return pl.Schema({name: _POLARS[column.dtype] for name, column in self.columns.items()})
+        return self._polars
 
     def empty(self) -> pl.DataFrame:
         """Return a frame of this table without rows."""
@@ -67,10 +73,12 @@ class TableSchema:
         polars.exceptions.InvalidOperationError
             A value cannot be cast to the table's type.
         """
+        schema = self.polars
+        if frame.schema == schema:
+            return frame
         unknown = [name for name in frame.columns if name not in self.columns]
         if unknown:
             raise pl.exceptions.ColumnNotFoundError(f"table {self.name} has no column {', '.join(unknown)}")
-        schema = self.polars
         return frame.select(
             pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
             for name, dtype in schema.items()

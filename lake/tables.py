@@ -25,6 +25,8 @@ from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import structlog
 from deltalake import CommitProperties, DeltaTable, Field, PostCommitHookProperties, Schema, Transaction
 from deltalake.exceptions import CommitFailedError, DeltaError
@@ -491,6 +493,51 @@ class Lake:
                 found[day].add(path)
         return {day: frozenset(names) for day, names in found.items()}
 
+    def parts(self, table: TableSchema) -> pl.DataFrame:
+        """Return the Parquet files that make `table` now, one a row.
+
+        Returns
+        -------
+        polars.DataFrame
+            ``path``; ``day``, the date of its partition, empty where the table has none; ``rows``; ``first_meter,
+            last_meter``, the least and greatest meter id, empty where the log does not tell.
+        """
+        names = {"path": "path", "day": f"partition.{table.partition}", "rows": "num_records",
+                 "first_meter": "min.meter_id", "last_meter": "max.meter_id"}  # fmt: skip
+        schema = {name: {"day": pl.Date, "rows": pl.Int64}.get(name, pl.String) for name in names}
+        actions = pl.DataFrame(self._handle(table).get_add_actions(flatten=True)) if self.exists(table) else None
+        if actions is None or actions.is_empty():
+            return pl.DataFrame(schema=schema)
+        told = [
+            (pl.col(name) if name in actions.columns else pl.lit(None)).cast(schema[column]).alias(column)
+            for column, name in names.items()
+        ]
+        parts = actions.select(told)
+        return parts.with_columns(pl.Series("path", [unquote(path) for path in parts["path"]])).sort("day", "path")
+
+    def filled_columns(self, table: TableSchema, name: str) -> frozenset[str]:
+        """Return the columns that hold anything in a Parquet file of `table`, by its footer.
+
+        All of them for a lake in an object store, where a footer costs as much as the empty columns do.
+        """
+        if not isinstance(self.storage, FolderStorage):
+            return frozenset(table.columns)
+        with self._reading(table):
+            footer = pq.read_metadata(self.storage.folder / table.name / name)
+        groups = [footer.row_group(number) for number in range(footer.num_row_groups)]
+        filled = set()
+        for place in range(footer.num_columns):
+            if any(_holds_values(group.column(place)) for group in groups):
+                filled.add(footer.schema.column(place).path.partition(".")[0])
+        return frozenset(filled)
+
+    @contextlib.contextmanager
+    def _reading(self, table: TableSchema) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, pa.ArrowInvalid) as error:
+            raise LakeError(f"table {table.name} in {self.storage.url} cannot be read: {_reason(error)}") from error
+
     def scan_parts(self, table: TableSchema, names: Collection[str]) -> pl.LazyFrame:
         """Return the rows of Parquet files of `table` as they were written, without the partition column."""
         columns = {name: dtype for name, dtype in table.polars.items() if name != table.partition}
@@ -707,6 +754,12 @@ def _restrict_days(
     if end is not None:
         rows = rows.filter(pl.col(partition) <= _utc_date(end))
     return rows
+
+
+def _holds_values(chunk: pq.ColumnChunkMetaData) -> bool:
+    """Tell whether a column chunk may hold a value; an empty list holds none."""
+    statistics = chunk.statistics
+    return statistics is None or not statistics.has_null_count or bool(statistics.null_count < chunk.num_values)
 
 
 def _utc_date(moment: datetime | date) -> date:

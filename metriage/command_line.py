@@ -33,7 +33,7 @@ from metriage.site import Site, check_dialects, open_site
 from metriage.ticket_commands import tickets
 
 if TYPE_CHECKING:
-    from ingest.upkeep_process import UpkeepProcess
+    from ingest.companion import Companion
 
 app = typer.Typer(
     name="metriage",
@@ -134,18 +134,44 @@ def ingest(
         raise UsageError(f"to read {more[0]}, write: metriage ingest --from {more[0]}")
     from ingest.daemon import run_daemon  # noqa: PLC0415
 
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
-    if not site.settings.broker:
-        raise UsageError(f"{site.folder}/metriage.toml names no [[broker]]")
-    check_dialects(site)
+    stop = _stopped_by_signals()
+    _check_daemon(site)
     with site.lock():
-        run_daemon(site.settings.broker, site.writer_settings, stop, site.settings.metrics, _compaction(site))
+        beside = [lambda: _compaction(site)]
+        run_daemon(site.settings.broker, site.writer_settings, stop, site.settings.metrics, beside)
     return 0
 
 
-def _compaction(site: Site) -> UpkeepProcess:
+@app.command()
+@reporting
+def run(folder: Dir = Path()) -> int:
+    """Run everything as one daemon: ingest, diagnosis on a schedule, hard codes at once, tickets and their delivery."""
+    configure_logging()
+    site = open_site(folder)
+    from metriage.running import run_site  # noqa: PLC0415
+
+    stop = _stopped_by_signals()
+    _check_daemon(site)
+    with site.lock():
+        run_site(site, stop, lambda: _compaction(site))
+    return 0
+
+
+def _stopped_by_signals() -> threading.Event:
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    return stop
+
+
+def _check_daemon(site: Site) -> None:
+    """Check what a daemon needs beside settings that are right in themselves."""
+    if not site.settings.broker:
+        raise UsageError(f"{site.folder}/metriage.toml names no [[broker]]")
+    check_dialects(site)
+
+
+def _compaction(site: Site) -> Companion:
     """Return what compacts the lake while the daemon runs."""
     from ingest.upkeep_process import UpkeepProcess  # noqa: PLC0415
 

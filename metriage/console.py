@@ -125,6 +125,7 @@ def print_overview(document: dict[str, Any]) -> None:
     if document["holding"]:
         say(f"ACKNOWLEDGING IS STOPPED because {cell(document['holding'])}; nothing is lost, the broker keeps it")
     _print_daemon(document["daemon"])
+    _print_diagnosis(document["diagnosis"])
     for disk in document["disk"]:
         say(f"disk {disk['folder']}/: {disk['free_bytes'] / 1e9:.1f} GB free of {disk['size_bytes'] / 1e9:.1f} GB")
     lake = document["lake"]
@@ -156,6 +157,52 @@ def _print_daemon(daemon: dict[str, Any] | None) -> None:
     say(f"daemon: process {daemon['pid']}, {', '.join(parts)}")
     for broker in daemon["brokers"]:
         say(f"broker {cell(broker['broker'])}: {', '.join(_broker_parts(broker))}")
+
+    triage = daemon["beside"].get("triage")
+    if triage is not None:
+        say(f"triage: {', '.join(_triage_parts(triage))}")
+
+
+def _triage_parts(triage: dict[str, Any]) -> Iterator[str]:
+    if not triage["alive"]:
+        yield "does NOT run"
+    if triage["restarts"]:
+        yield f"started again {counted(triage['restarts'], 'time')}"
+    yield counted(triage["hot_findings"], "finding") + " of hard codes"
+    yield counted(triage["ticket_events"], "ticket event")
+    yield f"{triage['delivered']:,} delivered, {triage['waiting']:,} waiting"
+    if triage["dead"]:
+        yield f"{triage['dead']:,} GIVEN UP"
+    for duty, why in triage["failures"].items():
+        yield f"{cell(duty)} FAILS: {cell(why)}"
+
+
+def _print_diagnosis(state: dict[str, Any]) -> None:
+    if "error" in state:
+        say(f"diagnosis: cannot be looked at: {cell(state['error'])}")
+        return
+    parts = list(_diagnosis_parts(state))
+    if parts:
+        say(f"diagnosis: {', '.join(parts)}")
+
+
+def _diagnosis_parts(state: dict[str, Any]) -> Iterator[str]:
+    last, failure, running, following = (state[name] for name in ("last", "failure", "running", "next"))
+    if state["told_until"] is not None:
+        yield f"as of {moment(state['told_until'])}"
+    if last is not None:
+        yield f"the last run took {duration(last['seconds'])} ({counted(last['findings'], 'finding')})"
+    if failure is not None:
+        when, why = moment(failure["finished_at"]), cell(failure["error"])
+        yield f"as of {moment(failure['as_of'])} it FAILED at {when}: {why}"
+    if running is not None:
+        yield f"as of {moment(running['as_of'])} it runs since {moment(running['started_at'])}"
+    if last is failure is running is None:
+        return  # nothing was ever scheduled here
+    if state["missed"] > 1:
+        yield f"{state['missed']:,} are to be made up for"
+    if following is not None:
+        yield f"next as of {moment(following['as_of'])} at {moment(following['begins_at'])}"
 
 
 def _broker_parts(broker: dict[str, Any]) -> Iterator[str]:

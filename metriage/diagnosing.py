@@ -9,24 +9,25 @@ import hashlib
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
-from diagnostics.chain import chain
-from diagnostics.daily import day_profile
 from diagnostics.diagnosis import examine
 from diagnostics.facts import RECEPTION, Facts
 from diagnostics.features import WINDOW_DAYS
-from diagnostics.local_day import day_bounds, touched_days, with_local_day
+from diagnostics.local_day import touched_days, with_local_day
 from lake.errors import UsageError
+from lake.failpoints import reach
 from lake.schemas import DAILY, ERROR_CODES, FINDINGS, FORECASTS, GAPS, READINGS
 from lake.tables import Lake, Position
+from metriage.daily_rows import DailyRows, Written, newest_rows
+from metriage.live_findings import microseconds, moment, told_positions, told_until
 from metriage.settings import Settings
 from metriage.site import Site
 from metriage.site_facts import SiteFacts
@@ -36,14 +37,12 @@ Mode = Literal["live", "backtest"]
 # Positions stored with the daily rows: how far the profile has come, in time of receipt and in commits of readings.
 _SEEN_UNTIL = "diagnosis/as_of"
 _SEEN_ZONES = "diagnosis/zones"  # a digest of the zones that the days of the stored rows are of
-_SEEN_VERSIONS = ((READINGS, "diagnosis/readings"), (ERROR_CODES, "diagnosis/error_codes"))
+_SEEN_CODES = "diagnosis/error_codes"
+_SEEN_VERSIONS = ((READINGS, "diagnosis/readings"), (ERROR_CODES, _SEEN_CODES))
 
-_SLICE_READINGS = 3_000_000  # readings profiled at once; bounds the memory of a back-fill
 _SHORTEST_GAP = timedelta(minutes=1)  # of our own reception
 _MOST_GAPS = 50  # looked at of a source
 _HEARD_BEFORE = timedelta(days=31)
-_MICROSECOND = timedelta(microseconds=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +116,7 @@ class DiagnosisLine:
     def seen_until(self) -> datetime | None:
         """As-of time of the last step, None before the first."""
         position = self._work.position(DAILY, _SEEN_UNTIL)
-        return _EPOCH + position * _MICROSECOND if position else None
+        return moment(position) if position else None
 
     def can_step(self, as_of: datetime) -> bool:
         """Tell whether the daily rows can be brought up to `as_of`.
@@ -127,7 +126,9 @@ class DiagnosisLine:
         before = self.seen_until
         if before is None or as_of > before:
             return True
-        return as_of == before and self._arrived(before, as_of).is_empty() and not self._zones_changed(as_of)
+        if as_of < before or self._zones_changed(as_of):
+            return False
+        return all(part.is_empty() for part in self._arrived(before, as_of))
 
     def step(self, as_of: datetime) -> Diagnosis:
         """Bring the daily rows up to `as_of` and diagnose.
@@ -137,10 +138,13 @@ class DiagnosisLine:
         as_of : datetime
             One that :meth:`can_step` allows (UTC).
         """
-        before = self.seen_until
+        # Of a diagnosis that was killed between its daily rows and its findings there are no findings to go on from.
+        told = told_until(self._work) or self.seen_until
         days = self.profile(as_of)
-        diagnosis = self.conclude(as_of, None if before == as_of else before, days=days)
-        _write(self._work, diagnosis)
+        reach("diagnosis.profiled")
+        diagnosis = self.conclude(as_of, told if told is not None and told < as_of else None, days=days)
+        _write(self._work, diagnosis, told_positions(as_of, self._work.position(DAILY, _SEEN_CODES)))
+        reach("diagnosis.told")
         return diagnosis
 
     def profile(self, as_of: datetime) -> int:
@@ -153,10 +157,10 @@ class DiagnosisLine:
         """
         versions = [Position(application, max(0, self._source.version(table))) for table, application in _SEEN_VERSIONS]
         registry = self._known(as_of).meters
-        rows = self._profile_changes(self.seen_until, as_of, registry)
-        seen = [Position(_SEEN_UNTIL, _microseconds(as_of)), Position(_SEEN_ZONES, self._zones(registry)), *versions]
-        self._work.append(DAILY, rows, positions=seen)
-        return rows.height
+        written = self._changes(self.seen_until, as_of, registry)
+        seen = [Position(_SEEN_UNTIL, microseconds(as_of)), Position(_SEEN_ZONES, self._zones(registry)), *versions]
+        self._work.commit(DAILY, written.actions, positions=seen)
+        return written.rows
 
     def conclude(
         self,
@@ -218,18 +222,44 @@ class DiagnosisLine:
     def _known(self, as_of: datetime) -> Facts:
         return Facts() if self._facts is None else self._facts.as_of(as_of)
 
-    def _profile_changes(self, before: datetime | None, as_of: datetime, registry: pl.DataFrame) -> pl.DataFrame:
-        """Return the daily rows that what was received since the last step makes or changes."""
-        arrived = self._arrived(before, as_of)
-        moved = self._moved(as_of, registry) if before is not None and self._zones_changed(as_of) else []
+    def glimpse(self, as_of: datetime, touched: pl.DataFrame) -> pl.DataFrame:
+        """Return the daily rows of some meters' windows as a step to `as_of` would leave them; nothing is written.
+
+        Parameters
+        ----------
+        as_of : datetime
+            Not before the last step (UTC).
+        touched : polars.DataFrame
+            ``meter_id, ts`` of readings whose days are looked at, beside those of what was received since.
+        """
+        meters = touched["meter_id"].unique().to_list()
+        earliest: datetime = touched["ts"].min()  # type: ignore[assignment]
+        start = earliest - timedelta(days=WINDOW_DAYS)
+        arrived = self._source.scan(
+            READINGS, start=start, meters=meters, received_after=self.seen_until, received_by=as_of
+        )
+        readings = pl.concat([arrived.select("meter_id", "ts").collect(), touched.select("meter_id", "ts")])
+        registry = self._known(as_of).meters
+        days = touched_days(readings, registry, self._zone)
+        return self._rows(as_of, registry).window(days)
+
+    def _rows(self, as_of: datetime, registry: pl.DataFrame) -> DailyRows:
+        return DailyRows(self._source, self._work, self._zone, self._settings.profile, as_of, registry)
+
+    def _changes(self, before: datetime | None, as_of: datetime, registry: pl.DataFrame) -> Written:
+        """Write the daily rows that what was received since the last step makes or changes."""
+        rows = self._rows(as_of, registry)
+        if before is None:
+            return rows.all()
+        moved = self._moved(as_of, registry) if self._zones_changed(as_of) else []
+        held = pl.col("meter_id").is_in(moved)
+        parts = [part.filter(~held) for part in self._arrived(before, as_of)]
         if moved:
-            every = self._source.scan(READINGS, meters=moved, received_by=as_of).select(arrived.columns).collect()
-            arrived = pl.concat([arrived.filter(~pl.col("meter_id").is_in(moved)), every])
-        if arrived.is_empty():
-            return DAILY.empty()
-        days = touched_days(arrived, registry, self._zone)
-        parts = [self._profile(part, as_of, registry, moved) for part in _slices(days, arrived.height)]
-        return pl.concat([*parts, self._without_readings(moved, days, as_of)])
+            parts += [part.filter(held) for part in self._every(as_of)]
+        days = pl.concat([touched_days(part, registry, self._zone) for part in parts]).unique()
+        written = rows.of(days, sum(part.height for part in parts), anew=moved)
+        gone = self._without_readings(moved, days, as_of)
+        return Written([*written.actions, *self._work.write(DAILY, gone)], written.rows + gone.height)
 
     def _zones(self, registry: pl.DataFrame) -> int:
         """Return a digest of the zones in which the days of meters are counted."""
@@ -244,7 +274,7 @@ class DiagnosisLine:
         """Return the meters whose rows of the window are of days of another zone than the registry says now."""
         start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
         columns = ["meter_id", "day", "as_of", "readings", "first_ts", "last_ts"]
-        rows = _newest(self._work.scan(DAILY, start=start).select(columns).collect())
+        rows = newest_rows(self._work.scan(DAILY, start=start).select(columns).collect())
         ends = rows.unpivot(["first_ts", "last_ts"], index=["meter_id", "day"], value_name="ts")
         found = with_local_day(ends.rename({"day": "stored_day"}), registry, self._zone)
         return found.filter(pl.col("day") != pl.col("stored_day"))["meter_id"].unique().sort().to_list()
@@ -257,64 +287,33 @@ class DiagnosisLine:
         gone = stored.join(days, on=["meter_id", "day"], how="anti")
         return DAILY.conform(gone.with_columns(pl.lit(as_of).alias("as_of"), pl.lit(0).alias("readings")))
 
-    def _arrived(self, before: datetime | None, as_of: datetime) -> pl.DataFrame:
-        """Return meter and time of the readings that no step has seen yet.
+    def _arrived(self, before: datetime, as_of: datetime) -> Iterator[pl.DataFrame]:
+        """Yield meter and time of the readings that no step has seen yet.
 
         These are the ones received since, those of files that were imported since with an earlier time of receipt, and
         those whose codes were translated again since.
         """
         columns = ["meter_id", "ts"]
-        fresh = self._source.scan(READINGS, received_after=before, received_by=as_of).select(columns)
-        if before is None:
-            return fresh.collect()
-        parts = [fresh]
+        yield self._source.scan(READINGS, received_after=before, received_by=as_of).select(columns).collect()
         for table, application in _SEEN_VERSIONS:
             names = self._source.added_since(table, self._work.position(DAILY, application))
             if names is None:  # the log was cleaned: look at everything once
-                return self._source.scan(READINGS, received_by=as_of).select(columns).collect()
+                yield from self._every(as_of)
+                return
             if names:
                 rows = self._source.scan_parts(table, names)
-                parts.append(rows.filter(pl.col("received_at") <= before).select(columns))
-        return pl.concat(parts).collect()
+                yield rows.filter(pl.col("received_at") <= before).select(columns).collect()
 
-    def _profile(self, days: pl.DataFrame, as_of: datetime, registry: pl.DataFrame, moved: list[str]) -> pl.DataFrame:
-        bounds = day_bounds(days, registry, self._zone)
-        start, end = bounds["starts_at"].min(), bounds["ends_at"].max()
-        meters = days["meter_id"].unique().to_list()
-        readings = self._source.read(READINGS, start=start, end=end, meters=meters, received_by=as_of)  # type: ignore[arg-type]
-        codes = self._source.read(ERROR_CODES, start=start, end=end, meters=meters, received_by=as_of)  # type: ignore[arg-type]
-        fresh = day_profile(
-            self._of_days(readings, days, registry),
-            self._of_days(codes, days, registry),
-            default_zone=self._zone,
-            as_of=as_of,
-            meters=registry,
-            settings=self._settings.profile,
-        )
-        known = self._known_days(days, meters).filter(~pl.col("meter_id").is_in(moved))
-        return chain(known, fresh, as_of=as_of, settings=self._settings.profile)
-
-    def _of_days(self, rows: pl.DataFrame, days: pl.DataFrame, registry: pl.DataFrame) -> pl.DataFrame:
-        if rows.is_empty():
-            return rows
-        located = with_local_day(rows, registry, self._zone)
-        return located.join(days, on=["meter_id", "day"], how="semi", maintain_order="left").drop("day")
-
-    def _known_days(self, days: pl.DataFrame, meters: list[str]) -> pl.DataFrame:
-        """Return each meter's stored rows from the last one before its first changed day on."""
-        first: date = days["day"].min()  # type: ignore[assignment]
-        near = _newest(self._work.read(DAILY, start=first - timedelta(days=WINDOW_DAYS), meters=meters))
-        anchored = near.filter(pl.col("day") < first)["meter_id"].unique()
-        rest = sorted(set(meters) - set(anchored.to_list()))
-        if not rest or not self._work.exists(DAILY):
-            return near
-        older = self._work.read(DAILY, end=first - timedelta(days=WINDOW_DAYS), meters=rest)
-        return pl.concat([near, _newest(older).group_by("meter_id").tail(1).select(near.columns)])
+    def _every(self, as_of: datetime) -> Iterator[pl.DataFrame]:
+        """Yield meter and time of all readings, those of one date after the other."""
+        for files in self._source.parts(READINGS).partition_by("day"):
+            rows = self._source.scan_parts(READINGS, files["path"].to_list())
+            yield rows.filter(pl.col("received_at") <= as_of).select("meter_id", "ts").collect()
 
     def _recent_days(self, as_of: datetime, before: datetime | None, previous: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of the window, and the newest row of each silent meter that has none there."""
         start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
-        near = _newest(self._work.read(DAILY, start=start))
+        near = newest_rows(self._work.read(DAILY, start=start))
         present = near.select("meter_id").unique()
         silent = None
         if before is not None and as_of - before < timedelta(days=WINDOW_DAYS):
@@ -323,7 +322,7 @@ class DiagnosisLine:
         if silent is not None and not silent:
             return near
         older = self._work.scan(DAILY, end=start, meters=silent).join(present.lazy(), on="meter_id", how="anti")
-        return pl.concat([near, _newest(older.collect()).group_by("meter_id").tail(1).select(near.columns)])
+        return pl.concat([near, newest_rows(older.collect()).group_by("meter_id").tail(1).select(near.columns)])
 
     def _reception(self, as_of: datetime) -> pl.DataFrame:
         """Return when we did not receive, as far as known at `as_of`, with the meters that each gap may concern.
@@ -419,10 +418,15 @@ def backtest_site(
     return findings
 
 
-def _write(lake: Lake, diagnosis: Diagnosis) -> None:
-    for table, rows in ((FINDINGS, diagnosis.findings), (FORECASTS, diagnosis.forecasts)):
-        if rows.height:
-            lake.append(table, rows)
+def _write(lake: Lake, diagnosis: Diagnosis, positions: Sequence[Position] = ()) -> None:
+    """Write what a diagnosis comes to; its findings last, since they tell how far production has come."""
+    told, forecast = (told_until(lake, table) for table in (FINDINGS, FORECASTS))
+    # Forecasts of this time without findings are those of a diagnosis that was killed in between.
+    killed = bool(positions) and forecast == diagnosis.as_of != told
+    if diagnosis.forecasts.height and not killed:
+        lake.append(FORECASTS, diagnosis.forecasts, positions=positions)
+    if diagnosis.findings.height or positions:
+        lake.append(FINDINGS, diagnosis.findings, positions=positions)
 
 
 def _times(start: datetime, end: datetime, every: timedelta) -> Iterator[datetime]:
@@ -430,25 +434,3 @@ def _times(start: datetime, end: datetime, every: timedelta) -> Iterator[datetim
     while moment <= end:
         yield moment
         moment += every
-
-
-def _newest(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the latest row of each meter and day, sorted; a row without readings only takes back an earlier one."""
-    latest = rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
-    return latest.filter(pl.col("readings") > 0)
-
-
-def _slices(days: pl.DataFrame, readings: int) -> Iterator[pl.DataFrame]:
-    """Cut (meter_id, day) into runs of whole meters that stand for a bounded number of readings."""
-    pieces = max(1, -(-readings // _SLICE_READINGS))
-    if pieces == 1:
-        yield days
-        return
-    meters = days["meter_id"].unique().sort()
-    size = -(-meters.len() // pieces)
-    for start in range(0, meters.len(), size):
-        yield days.filter(pl.col("meter_id").is_in(meters.slice(start, size).to_list()))
-
-
-def _microseconds(moment: datetime) -> int:
-    return (moment - _EPOCH) // _MICROSECOND

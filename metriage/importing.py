@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -13,10 +13,16 @@ from metriage.input_file import InputFile, Problem
 from metriage.labels import printable
 from metriage.options import INCOMPLETE, emit
 
+_UNKNOWN = {
+    "unregistered": "meters that the registry does not know",
+    "unknown_regions": "regions in which no registered meter is",
+}
 SHOWN = 50  # refused cells on the screen; all of them with --json
 
 
-def tell_import(read: InputFile, outcome: Outcome, *, as_json: bool, unregistered: Sequence[str] | None = None) -> int:
+def tell_import(
+    read: InputFile, outcome: Outcome, *, as_json: bool, unknown: Mapping[str, Sequence[str]] | None = None
+) -> int:
     """Print what became of a file and return the exit code.
 
     Parameters
@@ -27,8 +33,8 @@ def tell_import(read: InputFile, outcome: Outcome, *, as_json: bool, unregistere
         What became of its rows.
     as_json : bool
         Print one JSON object.
-    unregistered : sequence of str, optional
-        Meters in it that the registry does not know.
+    unknown : mapping of str to sequence of str, optional
+        ``unregistered``, meters in it that the registry does not know, or ``unknown_regions``, regions without meters.
     """
     refused = [
         Problem(read.numbers[place], read.headers.get(error.column, error.column), error.message)
@@ -45,8 +51,7 @@ def tell_import(read: InputFile, outcome: Outcome, *, as_json: bool, unregistere
         "refused": [asdict(problem) for problem in problems],
         "ignored_columns": list(read.ignored),
     }
-    if unregistered is not None:
-        document["unregistered"] = list(unregistered)
+    document |= {name: list(values) for name, values in (unknown or {}).items()}
     if as_json:
         emit(document)
     else:
@@ -63,11 +68,10 @@ def _print(document: dict[str, Any], problems: Sequence[Problem]) -> None:
         typer.echo(f"… and {len(problems) - SHOWN:,} more cells; --json lists all", err=True)
     if document["ignored_columns"]:
         typer.echo(printable(f"columns that mean nothing here: {', '.join(document['ignored_columns'])}"))
-    unknown = document.get("unregistered", ())
-    if unknown:
-        shown = ", ".join(unknown[:5])
-        more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
-        typer.echo(printable(f"meters that the registry does not know: {shown}{more}"))
+    for name, what in _UNKNOWN.items():
+        if unknown := document.get(name):
+            more = f" and {len(unknown) - 5:,} more" if len(unknown) > 5 else ""
+            typer.echo(printable(f"{what}: {', '.join(unknown[:5])}{more}"))
     counts = {name: document[name] for name in ("new", "changed", "unchanged")}
     counts["refused"] = len({problem.row for problem in problems})
     told = ", ".join(f"{count:,} {name}" for name, count in counts.items())

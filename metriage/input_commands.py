@@ -73,8 +73,18 @@ def _import(name: str, file: Path, folder: Path, *, as_json: bool) -> int:
     read = read_input(file, FORMS[name], site.settings.site.timezone)
     with opened(site.database) as connection:
         outcome = store(connection, KINDS[name], read.rows)
-        unknown = _unregistered(connection, read.rows) if "meter_id" in read.columns else None
-    return tell_import(read, outcome, as_json=as_json, unregistered=unknown)
+        if "meter_id" in read.columns:
+            unknown = {"unregistered": _unregistered(connection, read.rows)}
+        else:
+            unknown = {"unknown_regions": _unknown_regions(connection, read.rows)}
+    return tell_import(read, outcome, as_json=as_json, unknown=unknown)
+
+
+def _unknown_regions(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> list[str]:
+    """Return the regions of rows in which no meter is: they will explain nothing."""
+    from lake.registry import regions  # noqa: PLC0415
+
+    return sorted({row["region"] for row in rows} - regions(connection))
 
 
 def _unregistered(connection: sqlite3.Connection, rows: Iterable[Mapping[str, Any]]) -> list[str]:

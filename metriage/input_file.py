@@ -50,6 +50,7 @@ _FORMULA = re.compile(r"=|#(?:REF!|N/A|VALUE!|DIV/0!|NAME\?|NUM!|NULL!|SPILL!|CA
 
 _EARLIEST = datetime(2000, 1, 1, tzinfo=UTC)
 _LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+_CLOCKS_APART = timedelta(days=1)
 _TIME_WANTED = "write 2024-07-09T12:00:00+08:00, or 2024-07-09 12:00 of the site's zone"
 
 
@@ -73,6 +74,10 @@ class Form:
         A column that several columns of one file may make up.
     ends : frozenset of str
         Times for which a day means its end, and not its beginning.
+    past : frozenset of str
+        Times that cannot lie in the future.
+    defaults : mapping of str to object
+        What an empty cell of a key stands for.
     """
 
     columns: Mapping[str, Column]
@@ -82,6 +87,8 @@ class Form:
     problems: Callable[[Mapping[str, Any]], Iterator[RowError]]
     several: str | None = None
     ends: frozenset[str] = field(default_factory=frozenset)
+    past: frozenset[str] = field(default_factory=frozenset)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
 
     def column_named(self, header: str) -> str | None:
         """Return the column that a header means, None where it means none."""
@@ -265,10 +272,19 @@ def _row(
             errors.append(error)
             continue
         values[name] = (*(values.get(name) or ()), *value) if name == form.several else value
+    values |= {name: value for name, value in form.defaults.items() if values.get(name) is None}
+    errors += _of_the_future(values, form)
     if errors:  # the cells that could be read may be wrong as well
         broken = {error.column for error in errors}
         errors += [error for error in form.problems(values) if error.column not in broken]
     return values, errors
+
+
+def _of_the_future(values: Mapping[str, Any], form: Form) -> Iterator[RowError]:
+    for name in form.past:
+        moment = values.get(name)
+        if moment is not None and moment > datetime.now(UTC) + _CLOCKS_APART:
+            yield RowError(name, f"{moment:%Y-%m-%d %H:%M} UTC lies in the future")
 
 
 _Reader = Callable[[str, str], Any]  # of a cell and the zone of times that carry none

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from lake.facts import INSPECTION_KIND, REPORT_KIND, WEATHER_KIND, WORK_KIND, FactKind, row_problems
 from metriage.input_file import Form, Words
@@ -103,18 +104,14 @@ _WORK_HEADERS: Mapping[str, tuple[str, ...]] = {
 }
 
 
-def _form(
-    kind: FactKind,
-    headers: Mapping[str, tuple[str, ...]],
-    words: Words | None = None,
-    ends: frozenset[str] = frozenset(),
-) -> Form:
-    return Form(kind.schema.columns, kind.key, headers, words or {}, partial(row_problems, kind), ends=ends)
+def _form(kind: FactKind, headers: Mapping[str, tuple[str, ...]], words: Words | None = None, **more: Any) -> Form:
+    past = frozenset() if kind.happened is None else frozenset({kind.happened})
+    return Form(kind.schema.columns, kind.key, headers, words or {}, partial(row_problems, kind), past=past, **more)
 
 
 FORMS: Mapping[str, Form] = {
     INSPECTION_KIND.name: _form(INSPECTION_KIND, _INSPECTION_HEADERS, _INSPECTION_WORDS),
     REPORT_KIND.name: _form(REPORT_KIND, _REPORT_HEADERS),
-    WEATHER_KIND.name: _form(WEATHER_KIND, _WEATHER_HEADERS),
+    WEATHER_KIND.name: _form(WEATHER_KIND, _WEATHER_HEADERS, defaults={"forecast": False}),
     WORK_KIND.name: _form(WORK_KIND, _WORK_HEADERS, ends=frozenset({"until"})),
 }

@@ -26,6 +26,7 @@ from ingest.spool import Spool
 from lake.errors import MetriageError, SettingsError, SpoolError
 from lake.schemas import GAPS, QUARANTINE, TABLES
 from lake.tables import Lake
+from metriage.diagnosis_state import diagnosis_state
 from metriage.site import Site
 
 _FILES = 10  # of the table quarantine that are looked into for examples, newest first
@@ -54,6 +55,7 @@ def overview(site: Site, reasons: Collection[str]) -> dict[str, Any]:
         "holding": held or None,
         "silent": sorted({broker.source for broker in report.brokers if broker.silent}) if report else [],
         "disk": list(_disks(site)),
+        "diagnosis": _diagnosis(site),
     }
     try:
         lake = site.lake
@@ -68,6 +70,13 @@ def overview(site: Site, reasons: Collection[str]) -> dict[str, Any]:
         document = {**empty, **document}
         document["lake"] = {"error": str(error)}
     return document
+
+
+def _diagnosis(site: Site) -> dict[str, Any]:
+    try:
+        return diagnosis_state(site)
+    except _CANNOT as error:
+        return {"error": str(error)}
 
 
 def _full(site: Site) -> str | None:

@@ -127,8 +127,9 @@ otherwise. An exchange is told by
   within {site} days at the same `site` (which does not pass the customer on). Where several come into question nothing
   is inherited.
 
-Readings of the old meter after that day are kept and diagnosed; `diagnose` counts such meters and `metriage registry
-list --after-removal` lists them: a meter put up elsewhere, or a slip of the pen.
+A `removed_on` before `installed_on` is that of an earlier place: such a meter hangs. Readings of the old meter after
+its end are kept and diagnosed; `diagnose` counts such meters and `metriage registry list --after-removal` lists them:
+put up elsewhere, or a slip of the pen.
 
 ## Warranty · 质保
 
@@ -159,13 +160,14 @@ _INPUTS = """\
 - **Times** are ISO 8601 with offset, seconds or milliseconds since 1970, or local times of the site's zone
   (`[site] timezone`): `2024-07-09 08:30`, `2024/7/9 8:30`, `2024年7月9日8时30分`, cells of a spreadsheet; `24:00` ends
   a day. A day alone means its beginning, for `until` its end. A local time that the change to summer time skipped, or
-  that comes twice when it ends, is refused: write the offset.
+  that comes twice when it ends, is refused: write the offset. So is an inspection or report of the future.
 - **Dates** are `2024-07-09`, `2024/7/9`, `2024.7.9`, `20240709`, `2024年7月9日` or cells of a spreadsheet.
 - **Meter numbers of more than 15 digits** belong into columns of text: a spreadsheet keeps 15 digits of a number. A
   number format of zeros (`00000000`) gives a meter number its leading zeros.
 
 Every wrong cell is listed with row, column and reason; the rows without one are taken all at once, and the exit code
-is 3. A file that cannot be read to its end changes nothing (exit code 1).
+is 3. A file that cannot be read to its end changes nothing (exit code 1). Meters and regions that the registry does not
+have are told: often they are slips of the pen.
 
 ## What is known when
 

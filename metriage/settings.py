@@ -16,7 +16,9 @@ from ingest.decoders import shapes
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, MetricsSettings, check_zone
 from lake.errors import SettingsError
 from lake.settings import CompactSettings, LakeSettings
+from lake.vocabulary import FAULTS
 from metriage.definitions import description, fields, is_table, item_type, summary, words
+from metriage.schedule import DiagnosisSettings
 from tickets.settings import TicketSettings, WebhookSettings, check_tickets, check_webhooks
 
 FILE = "metriage.toml"
@@ -41,10 +43,18 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     lake: LakeSettings = LakeSettings()
     compact: CompactSettings = CompactSettings()
     metrics: MetricsSettings = MetricsSettings()
+    diagnosis: DiagnosisSettings = DiagnosisSettings()
     profile: ProfileSettings = ProfileSettings()
     rules: RuleSettings = RuleSettings()
     tickets: TicketSettings = TicketSettings()
     webhook: tuple[WebhookSettings, ...] = ()
+
+    @property
+    def hard_severities(self) -> dict[str, int]:
+        """The mildest severity of a hard code, by fault: one that its rule of codes can act on."""
+        codes = {fault: getattr(self.rules, fault).codes for fault in FAULTS}
+        limits = {fault: max(own.act_at_once_severity, own.act_severity) for fault, own in codes.items() if own.enabled}
+        return {fault: limit for fault, limit in limits.items() if limit}
 
 
 def load_settings(file: Path) -> Settings:
@@ -97,6 +107,7 @@ def check_settings(settings: Settings) -> None:
         clients.add((broker.url, broker.client_id))
         _check_codec(broker, key, settings)
     settings.metrics.check("metrics")
+    settings.diagnosis.check("diagnosis")
     check_tickets(settings.tickets)
     check_webhooks(settings.webhook)
 

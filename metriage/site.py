@@ -46,6 +46,7 @@ class Site:
             ingest=settings.ingest,
             codecs=settings.codecs,
             lake=settings.lake,
+            hot=settings.hard_severities,
         )
 
     @property

@@ -82,6 +82,7 @@ def settings_text() -> str:
     parts += _table("[lake]", kinds["lake"])
     parts += _table("[compact]", kinds["compact"])
     parts += _table("[metrics]", kinds["metrics"])
+    parts += _table("[diagnosis]", kinds["diagnosis"])
     parts += ["", "# How rows of delimited text (CSV) become readings, one table a format; for example:"]
     parts += [_CODEC_EXAMPLE, "#   All its keys:", *_codec_keys(item_type(kinds["codecs"]))]
     parts += _table("# [[webhook]]", item_type(kinds["webhook"]), needed=_NEEDED)

@@ -129,7 +129,7 @@ class Mosquitto(contextlib.AbstractContextManager["Mosquitto"]):
 
 
 class Daemon(contextlib.AbstractContextManager["Daemon"]):
-    """``metriage ingest`` on a site, in a process group of its own.
+    """``metriage ingest``, or another command that runs on, on a site, in a process group of its own.
 
     Parameters
     ----------
@@ -141,6 +141,8 @@ class Daemon(contextlib.AbstractContextManager["Daemon"]):
         A command that runs it, such as a tracer.
     log : Path, optional
         Where its log goes; default: into the site folder.
+    command : str
+        The command.
     """
 
     def __init__(
@@ -149,7 +151,9 @@ class Daemon(contextlib.AbstractContextManager["Daemon"]):
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         log: Path | None = None,
+        command: str = "ingest",
     ) -> None:
+        self._command = command
         self.site = site
         self.environment = {**os.environ, **(environment or {})}
         self._prefix = list(prefix)
@@ -161,7 +165,7 @@ class Daemon(contextlib.AbstractContextManager["Daemon"]):
         self._seen = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
-                [*self._prefix, sys.executable, "-m", "metriage", "ingest", "--dir", str(self.site)], cwd=ROOT,
+                [*self._prefix, sys.executable, "-m", "metriage", self._command, "--dir", str(self.site)], cwd=ROOT,
                 env=self.environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True,
             )  # fmt: skip
 

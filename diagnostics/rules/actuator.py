@@ -24,6 +24,10 @@ from diagnostics.settings import (
 
 SEDIMENT_CONFIDENCE = 0.5
 SEAT_CONFIDENCE = 0.4
+LATE_INTERVALS = 1.9  # usual intervals without a message: one was lost
+_RATIOS = ("travel_ratio", "current_ratio")
+LEAST_MODEL = 10  # meters of a model whose movements tell how much they scatter
+MAD_TO_SIGMA = 1.4826
 LEAST_COMMON = 6  # meters of a region whose movements tell what cold does to all of them
 
 
@@ -75,16 +79,32 @@ def _contradicted(seen: View, settings: DisobeyedSettings, command: str, told: s
     newest = seen.days.filter(
         (pl.col("age_days") == 0) & pl.col("disagree_since_ts").is_not_null() & (pl.col("standing_command") == command)
     )
+    if newest.is_empty():
+        return nothing()
+    since = seen.days.join(
+        newest.select("meter_id", commanded_ts="standing_command_ts"), on="meter_id", maintain_order="left"
+    )
+    # A message lost just when the command came may have told a refusal.
+    late = pl.col("usual_s") * LATE_INTERVALS
+    lost = (pl.col("uplinks") > pl.col("messages")) | (pl.max_horizontal("gap_s", "longest_gap_s") > late)
+    # Water that flows though the valve says closed: it did open, and the state is wrong.
+    settled = pl.col("first_ts") > pl.col("commanded_ts")
+    around = since.group_by("meter_id", maintain_order=True).agg(
+        lost.filter(pl.col("valve_command_ts") == pl.col("commanded_ts")).any().alias("unsure"),
+        (settled & (pl.col("day_m3") > 0)).any().alias("flows"),
+    )
     last = pl.coalesce("valve_state_ts", "last_ts")
     hours = ((last - pl.col("disagree_since_ts")).dt.total_seconds().clip(0) / HOUR_S).round(2)
+    wanted = pl.when("unsure").then(settings.unsure_hours).otherwise(settings.act_hours)
+    wrong_state = pl.col("flows") & (pl.col("valve_state") == "closed") if command == "open" else pl.lit(value=False)
     return fired(
-        newest.with_columns(hours.alias("hours")),
-        act=(pl.col("hours") >= settings.act_hours) & (pl.col("disagree_readings") >= settings.act_readings),
+        newest.with_columns(hours.alias("hours")).join(around, on="meter_id", how="left", maintain_order="left"),
+        act=(pl.col("hours") >= wanted) & (pl.col("disagree_readings") >= settings.act_readings) & ~wrong_state,
         onset=pl.col("disagree_since_ts"),
         evidence=together(
             observation(
                 told, "command_disobeyed", pl.col("hours"), "h", since=pl.col("disagree_since_ts"),
-                until=last, threshold=settings.act_hours, command=pl.col("standing_command"),
+                until=last, threshold=wanted, command=pl.col("standing_command"),
                 commanded_at=pl.col("standing_command_ts").dt.strftime("%Y-%m-%dT%H:%M:%SZ"),
                 state=pl.col("valve_state"), readings=pl.col("disagree_readings"),
             ),
@@ -151,8 +171,8 @@ def missed(seen: View, settings: MissedSettings) -> pl.DataFrame:
 def closed_flow(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     """Fire where enough water passed a closed valve, more than the register's resolution and delay can feign.
 
-    A meter that never says anything but closed while nobody told it to close has a wrong state, not a leaking valve:
-    at most watch.
+    A meter that never says anything but closed while nobody told it to close, or says closed after it was told to
+    open, has a wrong state, not a leaking valve: at most watch.
     """
     told = "actuator.closed_flow"
     shut = _with_shut(seen, settings)
@@ -168,6 +188,7 @@ def closed_flow(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
             pl.col("volume_step_m3").min().fill_null(0).alias("step_m3"),
             (pl.col("valve_open_readings") > 0).any().alias("opens"),
             (pl.col("standing_command").last() == "close").fill_null(value=False).alias("told_to_close"),
+            (pl.col("standing_command").last() == "open").fill_null(value=False).alias("told_to_open"),
             pl.col("day_m3").filter(~pl.col("shut")).median().alias("usual_m3"),
             pl.col("shut_m3").filter(through & pl.col("settled")).median().alias("daily_m3"),
         )
@@ -175,10 +196,11 @@ def closed_flow(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     )
     grain = pl.col("step_m3") * settings.steps
     enough = pl.col("volume_m3") >= pl.max_horizontal(pl.lit(settings.act_m3), grain)
+    believed = pl.col("told_to_close") | (pl.col("opens") & ~pl.col("told_to_open"))
     seat = (pl.col("daily_m3") <= pl.col("usual_m3") * settings.seat_share).fill_null(value=False)
     return fired(
         hits,
-        act=enough & (pl.col("days") >= settings.act_days) & (pl.col("opens") | pl.col("told_to_close")),
+        act=enough & (pl.col("days") >= settings.act_days) & believed,
         watch=pl.col("volume_m3") >= pl.max_horizontal(pl.lit(settings.watch_m3), grain),
         onset=pl.col("first_ts"),
         evidence=together(
@@ -202,7 +224,8 @@ def _with_shut(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     the second on.
     """
     prior = pl.col("valve_state").shift(1).forward_fill().over("meter_id")
-    known = (pl.col("gap_s") <= settings.gap_h * HOUR_S).fill_null(value=False)
+    apart = pl.col("valve_state_ts") - pl.col("valve_state_ts").shift(1).forward_fill().over("meter_id")
+    known = (apart.dt.total_seconds() <= settings.gap_h * HOUR_S).fill_null(value=False)
     shut = (
         (prior == "closed")
         & (pl.col("valve_state") == "closed")
@@ -228,7 +251,7 @@ def _with_shut(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     inhibited_by=("empty_pipe", "battery"),
     en=Text(
         "No water though the valve says open",
-        "A home that uses water every day has none since the valve was told to open, or since it moved; peers have.",
+        "A home that uses water every day has none since the valve was opened or moved; its peers have.",
         "Ask the customer whether there is water; run the valve both ways; exchange the actuator.",
     ),
     zh=Text(
@@ -238,7 +261,10 @@ def _with_shut(seen: View, settings: ClosedFlowSettings) -> pl.DataFrame:
     ),
 )
 def no_flow(seen: View, settings: NoFlowSettings) -> pl.DataFrame:
-    """Fire where flow ended with a movement of the valve; an empty home is excluded by a command or a report alone."""
+    """Fire where flow ended with a movement of the valve.
+
+    Homes are empty after a valve was opened, too: only a report of the customer or an odd stroke means act.
+    """
     told = "actuator.no_flow"
     prior = pl.col("valve_state").shift(1).forward_fill().over("meter_id")
     through = (prior == "open") & (pl.col("valve_state") == "open")
@@ -255,6 +281,7 @@ def no_flow(seen: View, settings: NoFlowSettings) -> pl.DataFrame:
         pl.col("day_m3").filter(through & ~run).median().alias("usual_m3"),
         pl.col("standing_command", "standing_command_ts", "command_obeyed").last(),
         moved_ts.max().alias("moved_ts"),
+        *(pl.col(name).drop_nulls().last() for name in _RATIOS),
         (prior.filter(run).first() == "closed").alias("opened"),
         pl.col("peer_zero_share").filter(run).median().alias("peers"),
         pl.col("case_min_c").filter(run).min().alias("coldest_c"),
@@ -280,10 +307,12 @@ def no_flow(seen: View, settings: NoFlowSettings) -> pl.DataFrame:
     moved = ((pl.col("moved_ts") - pl.col("last_flow_ts")).abs() <= near).fill_null(value=False)
     others = (pl.col("peers").fill_null(0) < settings.peers) & (pl.col("flowing").fill_null(0) == 0)
     warm = (pl.col("coldest_c").fill_null(20.0) > settings.frost_c) & others
-    complained = pl.col("reported_at").is_not_null()
+    ratios = [pl.col(name).is_between(1 / settings.odd_ratio, settings.odd_ratio) for name in _RATIOS]
+    odd = ~pl.all_horizontal(ratio.fill_null(value=True) for ratio in ratios)
+    sure = pl.col("reported_at").is_not_null() | odd
     return fired(
         hits,
-        act=warm & (commanded | (complained & moved)) & (pl.col("days") >= settings.act_days),
+        act=warm & (commanded | moved) & sure & (pl.col("days") >= settings.act_days),
         watch=warm & (commanded | moved),
         onset=pl.coalesce("last_flow_ts", "since_ts"),
         evidence=together(
@@ -440,18 +469,23 @@ def drift(seen: View, settings: DriftSettings) -> pl.DataFrame:
         pl.col("current_ratio").median().alias("effort"),
         pl.col("valve_travel_median_s").median().alias("travel_s"),
         pl.col("valve_current_max_ma").median().alias("current_ma"),
-        pl.col("region").last(),
+        pl.col("region", "installation", "model").last(),
         pl.col("first_ts").min(),
         pl.col("last_ts").max(),
     )
+    far, near = pl.lit(value=False), pl.lit(value=False)
     for figure in ("travel", "current"):
-        hits = hits.with_columns((pl.col(f"{figure}_all") / _common(figure)).alias(f"{figure}_all"))
+        hits = hits.with_columns(_common(figure).alias(f"{figure}_common")).with_columns(
+            (pl.col(f"{figure}_all") / pl.col(f"{figure}_common")).alias(f"{figure}_all")
+        )
+        scatter = _scatter(figure, settings.sigmas, settings.act_ratio, settings.sure_ratio)
+        far = far | (pl.col(f"{figure}_all") >= scatter)
+        near = near | (pl.col(f"{figure}_all") >= settings.watch_ratio)
     newest_two = pl.col("movements") >= 2
-    worst = pl.max_horizontal("travel_all", "current_all")
     return fired(
         hits,
-        act=newest_two & (worst >= settings.act_ratio),
-        watch=newest_two & (worst >= settings.watch_ratio),
+        act=newest_two & far.fill_null(value=False),
+        watch=newest_two & near.fill_null(value=False),
         onset=pl.col("first_ts"),
         evidence=together(
             observation(
@@ -480,10 +514,22 @@ def _risen(name: str, ratio: str, value: str, base: str, least: float) -> list[p
 
 
 def _common(figure: str) -> pl.Expr:
-    """Return what the ratio of all meters of the region is: cold makes every grease stiff."""
+    """Return what the ratio of all meters of the place is: cold makes every grease stiff."""
     ratio = pl.col(f"{figure}_ratio")
-    enough = ratio.count().over("region") >= LEAST_COMMON
-    return pl.when(enough).then(ratio.median().over("region").clip(1.0)).otherwise(1.0)
+
+    def of(*place: str) -> pl.Expr:
+        enough = ratio.count().over(place) >= LEAST_COMMON
+        return pl.when(enough).then(ratio.median().over(place).clip(1.0))
+
+    return pl.coalesce(of("region", "installation"), of("region"), pl.lit(1.0))
+
+
+def _scatter(figure: str, sigmas: float, usual: float, least: float) -> pl.Expr:
+    """Return the ratio that chance does not reach: by the scatter of the model's ratios, else the usual limit."""
+    told = (pl.col(f"{figure}_ratio") / pl.col(f"{figure}_common")).log()
+    model = pl.col("model").is_not_null() & (told.count().over("model") >= LEAST_MODEL)
+    sigma = MAD_TO_SIGMA * (told - told.median().over("model")).abs().median().over("model")
+    return pl.when(model).then((sigmas * sigma).exp().clip(least, usual**2)).otherwise(usual)
 
 
 @rule(

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import polars as pl
 
-from diagnostics.battery_life import battery_life
+from diagnostics.battery_life import PLATEAU_V, battery_life
 from diagnostics.evidence import observation, together
-from diagnostics.features import HOUR_S, View
+from diagnostics.features import HOUR_S, WINDOW_DAYS, View
 from diagnostics.peers import silent_neighbours
 from diagnostics.reception import blamed, stretches
 from diagnostics.rules.rule import Text, fired, newest_measured, nothing, rule
@@ -30,6 +30,7 @@ WEAK_DBM = -115.0
 WEAK_CLASS = 1.5
 DRAIN_CONFIDENCE = 0.6
 COLD_CONFIDENCE = 0.6
+LEAST_HEARD = 6  # meters
 SPARSE_DAYS = 21  # measured days further back than this are not the newest of anything
 
 
@@ -51,7 +52,7 @@ SPARSE_DAYS = 21  # measured days further back than this are not the newest of a
     ),
 )
 def plateau(seen: View, settings: PlateauSettings) -> pl.DataFrame:
-    """Fire where the daily median left the plateau on N of M measured days, or its mean over more of them did."""
+    """Fire where the daily median left the plateau on N of M measured days, or the median of more of them did."""
     told = "battery.plateau"
     fall, noise = pl.col("cell_fall_v"), pl.col("cell_noise_v")
     step = pl.col("battery_base_step_v").fill_null(0)
@@ -62,19 +63,22 @@ def plateau(seen: View, settings: PlateauSettings) -> pl.DataFrame:
     measured = fall.is_not_null() & base.is_between(settings.plateau_low_v, settings.plateau_high_v)
     newest = newest_measured(seen, measured, settings.slow_days, SPARSE_DAYS)
     near = pl.int_range(pl.len()) >= pl.len() - settings.window_days
+    certain = (pl.col("battery_readings") >= settings.dense_readings) | (fall >= settings.deep_v)
     hits = newest.group_by("meter_id", maintain_order=True).agg(
         (below & near).sum().alias("days"),
         (far_below & near).sum().alias("act_days"),
+        (far_below & near & certain).sum().alias("certain_days"),
         pl.len().alias("measured"),
-        fall.mean().alias("mean_v"),
+        fall.median().alias("slow_v"),
         pl.max_horizontal(step * settings.slow_steps, noise).last().alias("slow_least_v"),
         noise.last().alias("noise_v"),
         *_voltages(fall >= settings.slow_watch_v),
     )
-    slow = (pl.col("measured") >= settings.slow_days) & (pl.col("mean_v") >= pl.col("slow_least_v"))
-    slow_watch, slow_act = (slow & (pl.col("mean_v") >= v) for v in (settings.slow_watch_v, settings.slow_act_v))
+    slow = (pl.col("measured") >= settings.slow_days) & (pl.col("slow_v") >= pl.col("slow_least_v"))
+    slow_watch, slow_act = (slow & (pl.col("slow_v") >= v) for v in (settings.slow_watch_v, settings.slow_act_v))
     return _answer(
-        seen, hits, act=(pl.col("act_days") >= settings.days) | slow_act,
+        seen, hits,
+        act=(pl.col("act_days") >= settings.sparse_days) | (pl.col("certain_days") >= settings.days) | slow_act,
         watch=(pl.col("days") >= settings.days) | slow_watch,
         first=[
             observation(
@@ -83,7 +87,7 @@ def plateau(seen: View, settings: PlateauSettings) -> pl.DataFrame:
                 baseline_v=pl.col("expected_v").round(4),
             ),
             observation(
-                told, "slow_fall", pl.when(slow_watch).then(pl.col("mean_v").round(4)), "V",
+                told, "slow_fall", pl.when(slow_watch).then(pl.col("slow_v").round(4)), "V",
                 threshold=settings.slow_watch_v, window_days=settings.slow_days,
             ),
             observation(told, "usual_scatter", pl.col("noise_v").round(4), "V"),
@@ -116,22 +120,29 @@ def low(seen: View, settings: LowSettings) -> pl.DataFrame:
     colder = (20.0 - pl.coalesce("battery_temperature_c", "case_min_c").fill_null(-20.0)).clip(0)
     lithium = pl.col("battery_type").str.contains(r"(?i)^\s*(ER|LS)\s*\d{5}").fill_null(value=False)
     at_rest = pl.col("battery_median_v") < settings.lithium_v - colder * settings.lithium_v_per_c
-    at_load = pl.col("battery_load_median_v") < settings.lithium_load_v - colder * settings.lithium_v_per_c
-    end = lithium & (at_rest | at_load).fill_null(value=False)
+    # In the cold the voltage under load says more of the cold than of the charge.
+    warm = pl.coalesce("battery_temperature_c", "case_min_c") >= settings.warm_c
+    under_load = pl.when(lithium & warm).then("battery_load_median_v")
+    end = (lithium & at_rest).fill_null(value=False)
     kinds = seen.facts.meters.select("meter_id", "battery_type")
-    newest = newest_measured(seen, pl.col("battery_median_v").is_not_null(), settings.window_days, SPARSE_DAYS)
+    newest = newest_measured(seen, pl.col("battery_median_v").is_not_null(), settings.load_days, SPARSE_DAYS)
+    near = pl.int_range(pl.len()) >= pl.len() - settings.window_days
     hits = (
         newest.join(kinds, on="meter_id", how="left", maintain_order="left")
         .group_by("meter_id", maintain_order=True)
         .agg(
-            (share <= settings.watch_fraction).sum().alias("days"),
-            ((share <= settings.act_fraction) | end).sum().alias("act_days"),
+            ((share <= settings.watch_fraction) & near).sum().alias("days"),
+            (((share <= settings.act_fraction) | end) & near).sum().alias("act_days"),
+            (under_load.median() < settings.lithium_load_v).fill_null(value=False).alias("breaks_down"),
+            (under_load.count() >= settings.load_days).alias("loaded"),
             share.last().alias("share"),
             *_voltages((share <= settings.watch_fraction) | end),
         )
     )
     return _answer(
-        seen, hits, act=pl.col("act_days") >= settings.days, watch=pl.col("days") >= settings.days,
+        seen, hits,
+        act=(pl.col("act_days") >= settings.days) | (pl.col("breaks_down") & pl.col("loaded")),
+        watch=pl.col("days") >= settings.days,
         first=[
             observation(
                 told, "low_voltage", pl.col("share").round(3), "1", since=pl.col("onset"), until=pl.col("last_ts"),
@@ -170,12 +181,15 @@ def sag(seen: View, settings: SagSettings) -> pl.DataFrame:
     def deeper(limit_v: float, share: float) -> pl.Expr:
         return pl.col("cell_sag_v") >= pl.max_horizontal(pl.lit(limit_v), expected * share, fine)
 
-    watched = deeper(settings.watch_v, settings.watch_share)
+    watched, acted = deeper(settings.watch_v, settings.watch_share), deeper(settings.act_v, settings.act_share)
     warmth = pl.coalesce("battery_temperature_c", "case_min_c")
+    # A voltage that breaks down restarts the device: then one dip is no passivation.
+    restarted = (pl.col("total_seq_resets").max() > pl.col("total_seq_resets").min()).fill_null(value=False)
     newest = newest_measured(seen, pl.col("cell_sag_v").is_not_null(), settings.window_days, SPARSE_DAYS)
     hits = newest.group_by("meter_id", maintain_order=True).agg(
         watched.sum().alias("days"),
-        deeper(settings.act_v, settings.act_share).sum().alias("act_days"),
+        acted.sum().alias("act_days"),
+        (acted & ((pl.col("battery_readings") >= settings.dense_readings) | restarted)).sum().alias("certain_days"),
         pl.col("cell_sag_v").last().alias("deeper"),
         pl.col("battery_load_median_v").last(),
         pl.col("load_expected_sag_v").last(),
@@ -183,7 +197,9 @@ def sag(seen: View, settings: SagSettings) -> pl.DataFrame:
         *_voltages(watched),
     )
     return _answer(
-        seen, hits, act=pl.col("act_days") >= settings.days, watch=pl.col("days") >= settings.days,
+        seen, hits,
+        act=(pl.col("act_days") >= settings.sparse_days) | (pl.col("certain_days") >= settings.days),
+        watch=pl.col("days") >= settings.days,
         first=[
             observation(
                 told, "load_sag", pl.col("deeper").round(4), "V", since=pl.col("onset"), until=pl.col("last_ts"),
@@ -203,12 +219,13 @@ def sag(seen: View, settings: SagSettings) -> pl.DataFrame:
     severity=2,
     en=Text(
         "The device restarts again and again",
-        "The message counter began again on several days, and the voltage has fallen too, or is not sent.",
+        "The message counter began again on several days, and the voltage has fallen too, or is not sent, or all these"
+        " days were cold.",
         "Measure the battery under load; look for moisture; exchange the battery.",
     ),
     zh=Text(
         "设备反复重启",
-        "消息计数在多日复位，同时电压下降或未上报电压。",
+        "消息计数在多日复位，同时电压下降、未上报电压，或均在低温日。",
         "带载测量电池；检查受潮；更换电池。",
     ),
 )
@@ -222,12 +239,15 @@ def reset(seen: View, settings: ResetSettings) -> pl.DataFrame:
         pl.col("again").sum().alias("days"),
         pl.col("cell_fall_v").drop_nulls().tail(3).median().alias("lately_v"),
         pl.col("cell_sag_v").drop_nulls().tail(3).median().alias("deeper_v"),
+        pl.coalesce("battery_temperature_c", "case_min_c").filter("again").max().alias("warmest_c"),
         *_voltages(pl.col("again")),
     )
+    frozen = pl.col("warmest_c") <= settings.cold_c
     supported = (
         (pl.col("lately_v") >= settings.fall_v).fill_null(value=False)
         | (pl.col("deeper_v") >= settings.sag_v).fill_null(value=False)
         | pl.col("voltage_v").is_null()
+        | frozen.fill_null(value=False)
     )
     return _answer(
         seen, hits.filter(pl.col("days") > 0), act=(pl.col("days") >= settings.act_days) & supported,
@@ -239,6 +259,7 @@ def reset(seen: View, settings: ResetSettings) -> pl.DataFrame:
             ),
         ],
         told=told,
+        cold=frozen,
     )  # fmt: skip
 
 
@@ -261,23 +282,21 @@ def reset(seen: View, settings: ResetSettings) -> pl.DataFrame:
 def silent(seen: View, settings: SilentSettings) -> pl.DataFrame:
     """Fire where silence follows signs of a failing battery; silence on the plateau is a matter of communication."""
     told = "battery.silent"
-    quiet = (
-        blamed(stretches(seen, 60).filter(pl.col("place") == "silence"), seen.facts.gaps)
-        .group_by("meter_id")
-        .agg((pl.col("blamed_s").max() / HOUR_S).alias("silent_h"), (pl.col("usual_s").max() / HOUR_S).alias("usual_h"))
-    )
-    quiet = quiet.filter(
-        (pl.col("silent_h") >= settings.watch_h) & (pl.col("silent_h") >= pl.col("usual_h") * settings.intervals)
-    )
+    quiet = _quiet(seen, settings)
     if quiet.is_empty():
         return nothing()
     step = pl.col("battery_base_step_v").fill_null(0)
+    base = pl.col("battery_base_sum_v") / pl.col("battery_base_days")
+    low = pl.col("battery_median_v") <= pl.col("battery_expected_v") * settings.share
     fell = pl.col("cell_fall_v") >= pl.max_horizontal(
         pl.lit(settings.fall_v), pl.col("cell_noise_v") * settings.noise, step * settings.steps
     )
+    fell = pl.when(base.is_between(*PLATEAU_V)).then(fell).otherwise(low)
     sagged = pl.col("cell_sag_v") >= pl.max_horizontal(
         pl.lit(settings.sag_v), pl.col("load_expected_sag_v").clip(0) * settings.sag_share, step * settings.steps
     )
+    sure = (pl.col("battery_readings") >= settings.dense_readings) | (pl.col("cell_fall_v") >= settings.deep_v)
+    sure = sure.filter(pl.col("fell").is_not_null())
     again = (pl.col("total_seq_resets") > pl.col("total_seq_resets").shift(1).over("meter_id")).fill_null(value=False)
     coded = pl.col("codes").list.eval(pl.element().str.starts_with("battery ")).list.any().fill_null(value=False)
     last = (
@@ -288,21 +307,28 @@ def silent(seen: View, settings: SilentSettings) -> pl.DataFrame:
     hits = (
         last.group_by("meter_id", maintain_order=True)
         .agg(
-            pl.col("fell").drop_nulls().last().fill_null(value=False),
-            pl.col("sagged").drop_nulls().last().fill_null(value=False),
+            # One voltage a day may be a dip; then it must be deep, or the second.
+            (
+                pl.col("fell").drop_nulls().last()
+                & (sure.last() | (pl.col("fell").drop_nulls().tail(3).sum() >= 2)).fill_null(value=False)
+            ).fill_null(value=False),
+            # One deep sag may be the passivated cell's first load after a long sleep.
+            (pl.col("sagged").drop_nulls().tail(3).sum() >= 2).alias("sagged"),
             pl.col("again").sum().alias("again_days"),
             pl.col("coded").sum().alias("coded_days"),
             pl.col("region", "site", "day").last(),
             *_voltages(pl.col("fell") | pl.col("sagged") | pl.col("again") | pl.col("coded")),
         )
         .join(quiet, on="meter_id", maintain_order="left")
-        .join(_silent_share(seen), on="meter_id", how="left", maintain_order="left")
     )
-    alone = pl.col("neighbours").fill_null(0) < settings.neighbours
     restarted = pl.col("again_days") >= settings.resets
-    signs = pl.col("fell") | pl.col("sagged") | restarted | (pl.col("coded_days") > 0)
+    hits = hits.filter(pl.col("fell") | pl.col("sagged") | restarted | (pl.col("coded_days") > 0))
+    if hits.is_empty():
+        return nothing()
+    hits = hits.join(_silent_share(seen), on="meter_id", how="left", maintain_order="left")
+    alone = pl.col("neighbours").fill_null(0) < settings.neighbours
     return _answer(
-        seen, hits, act=signs & alone & (pl.col("silent_h") >= settings.act_h), watch=signs,
+        seen, hits, act=alone & (pl.col("silent_h") >= settings.act_h), watch=pl.lit(value=True),
         first=[
             observation(
                 told, "silent_after_decline", pl.col("silent_h").round(1), "h", since=pl.col("last_ts"),
@@ -323,18 +349,44 @@ def silent(seen: View, settings: SilentSettings) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def _quiet(seen: View, settings: SilentSettings) -> pl.DataFrame:
+    """Return ``meter_id`` and ``silent_h`` of silent meters, the time in which we did not receive taken off."""
+    limit_h = pl.max_horizontal(pl.lit(settings.watch_h), pl.col("usual_s") / HOUR_S * settings.intervals)
+    long = pl.col("silent_h") >= limit_h
+    # Where many meters are in view and none of them has sent since, it is not they that are silent.
+    since_any_h = (pl.col("last_ts").max() - pl.col("last_ts")).dt.total_seconds() / HOUR_S
+    heard = pl.when(pl.len() >= LEAST_HEARD).then(pl.min_horizontal("silent_h", since_any_h)).otherwise("silent_h")
+    quiet = seen.features.select("meter_id", heard.alias("silent_h"), "usual_s").filter(long)
+    if quiet.is_empty() or seen.facts.gaps.is_empty():
+        return quiet.select("meter_id", "silent_h")
+    missing = stretches(seen, WINDOW_DAYS).filter(pl.col("place") == "silence")
+    missing = missing.join(quiet.select("meter_id"), on="meter_id", how="semi", maintain_order="left")
+    left = blamed(missing, seen.facts.gaps).group_by("meter_id", maintain_order=True)
+    ours = left.agg((pl.col("blamed_s").max() / HOUR_S).alias("silent_h"))
+    return (
+        quiet.drop("silent_h")
+        .join(ours, on="meter_id", maintain_order="left")
+        .filter(long)
+        .select("meter_id", "silent_h")
+    )
+
+
 def _silent_share(seen: View) -> pl.DataFrame:
-    """Return ``meter_id`` and ``neighbours``: the greatest share of silent meters of its site since its newest day."""
+    """Return ``meter_id`` and ``neighbours``: share of the others of its place that are silent since its newest day."""
     newest = seen.features.select("meter_id", "newest_day")
     placed = seen.days.group_by("meter_id", maintain_order=True).agg(pl.col("region", "site").last())
-    silent_days = silent_neighbours(seen.days).filter(pl.col("meters") > 3)
-    share = silent_days.with_columns((pl.col("silent") / pl.col("meters")).alias("share"))
+    placed = placed.join(newest, on="meter_id", maintain_order="left")
+    others = ((pl.col("silent") - 1) / (pl.col("meters") - 1)).alias("share")
+    days = silent_neighbours(seen.days).filter(pl.col("meters") >= LEAST_HEARD).select("region", "site", "day", others)
+    found = []
+    for keys in (["region", "site"], ["region"]):
+        there = days.filter(pl.col("site").is_not_null() == ("site" in keys)).select(*keys, "day", "share")
+        share = placed.join(there, on=keys).filter(pl.col("day") > pl.col("newest_day"))
+        found.append(share.group_by("meter_id").agg(pl.col("share").min().alias(keys[-1])))
     return (
-        placed.join(newest, on="meter_id")
-        .join(share, on=["region", "site"], nulls_equal=True)
-        .filter(pl.col("day") > pl.col("newest_day"))
-        .group_by("meter_id")
-        .agg(pl.col("share").min().alias("neighbours"))
+        placed.join(found[0], on="meter_id", how="left", suffix="_share")
+        .join(found[1], on="meter_id", how="left", suffix="_share")
+        .select("meter_id", pl.coalesce("site_share", "region_share").alias("neighbours"))
     )
 
 

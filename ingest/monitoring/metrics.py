@@ -45,6 +45,8 @@ class DaemonCollector(Collector):
         yield from self._account()
         yield from self._spool()
         yield from self._writer()
+        for companion in self._vitals.companions:
+            yield from companion.metrics()
         yield from self._process()
 
     def _receiving(self) -> Iterator[Metric]:
@@ -133,6 +135,7 @@ class DaemonCollector(Collector):
         yield CounterMetricFamily("metriage_lake_commits", "Batches committed to the lake.", value=writer.commits)
         yield CounterMetricFamily("metriage_lake_failures", "Batches that failed and were tried again.",
                                   value=writer.failures)  # fmt: skip
+        yield CounterMetricFamily("metriage_hard_codes", "Hard codes committed to the lake.", value=writer.hot)
         yield CounterMetricFamily("metriage_lake_write_conflicts", "Commits that another writer forced to be repeated.",
                                   value=writer.conflicts)  # fmt: skip
         yield _histogram("metriage_lake_commit_seconds", "How long a batch took.", writer.commit_s)
@@ -150,7 +153,10 @@ class DaemonCollector(Collector):
         memory = GaugeMetricFamily(
             "metriage_resident_memory_bytes", "Resident memory; shared pages count in each.", labels=["process"]
         )
-        for name, pid in (("receiver", os.getpid()), ("writer", self._vitals.writer.pid)):
+        processes = {"receiver": os.getpid(), "writer": self._vitals.writer.pid}
+        for companion in self._vitals.companions:
+            processes |= companion.processes()
+        for name, pid in processes.items():
             size = resident_bytes(pid) if pid is not None else None
             if size is not None:
                 memory.add_metric([name], size)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ingest.account import Tally
+from ingest.companion import Companion
 
 # What makes the daemon stop acknowledging: the words of metrics and of `status`.
 HoldReason = Literal["disk_full", "spool_full", "spool_error"]
@@ -77,17 +78,33 @@ class Histogram:
 
 
 @dataclass(slots=True)
-class WriterVitals:
-    """The lake writer's process, as it reports itself; counted since the daemon started.
+class ProcessVitals:
+    """A process beside the daemon; counted since the daemon started.
 
     Parameters
     ----------
     alive : bool
-        Whether the process runs.
+        Whether it runs.
+    pid : int or None
+        Its number while it runs.
     restarts : int
         How often it died and was started again.
     failure : str or None
-        Why the lake was not written at the last attempt, None after one that succeeded.
+        Why it died, or failed at the last attempt; None after one that succeeded.
+    """
+
+    alive: bool = False
+    pid: int | None = None
+    restarts: int = 0
+    failure: str | None = None
+
+
+@dataclass(slots=True)
+class WriterVitals(ProcessVitals):
+    """The lake writer's process, as it reports itself.
+
+    Parameters
+    ----------
     failures : int
         Attempts that failed.
     commits : int
@@ -96,18 +113,17 @@ class WriterVitals:
         When the last one was [s since 1970 UTC].
     conflicts : int
         Commits that another writer's commit forced to be tried again.
+    hot : int
+        Hard codes committed.
     commit_s, commit_messages, commit_readings : Histogram
         How long batches took [s], and how large they were.
     """
 
-    alive: bool = False
-    pid: int | None = None
-    restarts: int = 0
-    failure: str | None = None
     failures: int = 0
     commits: int = 0
     last_commit_at: float | None = None
     conflicts: int = 0
+    hot: int = 0
     commit_s: Histogram = field(default_factory=lambda: Histogram((0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120)))
     commit_messages: Histogram = field(default_factory=lambda: Histogram((10, 100, 1e3, 1e4, 2.5e4, 5e4, 1e5, 5e5)))
     commit_readings: Histogram = field(default_factory=lambda: Histogram((10, 100, 1e3, 1e4, 1e5, 2.5e5, 5e5, 1e6)))
@@ -175,6 +191,8 @@ class DaemonVitals:
         Seconds since the last message of each broker, by the monotonic clock.
     unacknowledged_s : dict of str to float
         Age of the oldest message that is not acknowledged [s], by broker.
+    companions : sequence of Companion
+        What runs beside.
     """
 
     brokers: tuple[BrokerVitals, ...] = ()
@@ -185,3 +203,4 @@ class DaemonVitals:
     beat: float = 0.0
     idle_s: dict[str, float] = field(default_factory=dict)
     unacknowledged_s: dict[str, float] = field(default_factory=dict)
+    companions: Sequence[Companion] = ()

@@ -69,6 +69,7 @@ class DaemonReport(msgspec.Struct, frozen=True, kw_only=True):
     holding: str | None
     brokers: list[BrokerReport]
     writer: WriterReport
+    beside: dict[str, Any] = {}
 
 
 class VitalsFile(AbstractContextManager["VitalsFile"]):
@@ -126,6 +127,7 @@ class VitalsFile(AbstractContextManager["VitalsFile"]):
                 last_commit_at=writer.last_commit_at,
                 lag_s=vitals.spool.lag_s,
             ),
+            beside={name: told for companion in vitals.companions for name, told in companion.report().items()},
         )
 
     def __exit__(

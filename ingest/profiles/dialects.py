@@ -63,7 +63,7 @@ class Dialects:
         """
         if readings.is_empty():
             return readings
-        readings = self._resolved(readings)
+        readings = self.resolved(readings)
         names = readings["profile"].unique().to_list()
         speaking = [name for name in names if self.profile(name).normalises]
         if not speaking:
@@ -74,7 +74,8 @@ class Dialects:
         normalised = [self.profile(str(name)).normalise(part) for (name,), part in parts.items()]
         return pl.concat(normalised).sort("_place").drop("_place")
 
-    def _resolved(self, readings: pl.DataFrame) -> pl.DataFrame:
+    def resolved(self, readings: pl.DataFrame) -> pl.DataFrame:
+        """Return readings, in their order, with the ``profile`` that each is read by; see :meth:`apply`."""
         fixed = pl.when("profile_fixed").then("profile")
         if self._of_meter.height:
             readings = readings.join(self._of_meter, on="meter_id", how="left", maintain_order="left")

@@ -9,7 +9,8 @@ import polars as pl
 import pytest
 
 from benchmarks.fleets import ALL_SIGNALS
-from benchmarks.judge_rules import Judged, judged, lines, main, sample_fleet, write
+from benchmarks.judge_rules import Haste, Judged, judged, lines, main, sample_fleet, write
+from diagnostics.rules import RULES
 from lake.schemas import FINDINGS
 from models.judging import judge
 
@@ -91,12 +92,31 @@ def test_sample_fleet_is_judged_and_judged_again(tmp_path: Path) -> None:
     """Two valves and a burst are found, the refused valve and the cold battery are not called; twice the same."""
     fleet = sample_fleet(tmp_path / "sample")
 
-    first = judged(fleet, None, tmp_path / "work", every=3)
-    second = judged(fleet, None, tmp_path / "work", every=3)
+    first = judged(fleet, None, tmp_path / "work", haste=Haste(every=3))
+    second = judged(fleet, None, tmp_path / "work", haste=Haste(every=3))
 
     assert (3, 0) == first.scores.faults.filter(fault="all").select("hits", "false_acts").row(0)
     assert first.scores.faults.equals(second.scores.faults)
     assert (6, 30) == (first.scores.meters, first.diagnoses)
+
+
+@pytest.mark.slow
+def test_haste_leaves_out_days_healthy_meters_and_other_faults(tmp_path: Path) -> None:
+    """And says so; all rules are there again afterwards."""
+    rules = list(RULES)
+
+    result = judged(
+        sample_fleet(tmp_path / "sample"),
+        None,
+        tmp_path / "work",
+        haste=Haste(every=15, healthy=1, faults=("actuator",)),
+    )
+
+    assert "sample (only actuator, only 1 healthy meters, every 15 days)" == result.fleet
+    assert (4, 6) == (result.scores.meters, result.diagnoses)
+    hits = dict(result.scores.faults.select("fault", "hits").iter_rows())
+    assert (2, 0) == (hits["actuator"], hits["low_temperature"])
+    assert rules == list(RULES)
 
 
 def test_unknown_signal_is_refused(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import polars as pl
 import pytest
 from polars.testing import assert_frame_equal
 
-from benchmarks.rejudging import DayMemory, daily_rows, days_of, ends_of, findings_over, kept_daily_rows
+from benchmarks.rejudging import DayMemory, _sources, daily_rows, days_of, ends_of, findings_over, kept_daily_rows
 from metriage.diagnosing import backtest_site
 from metriage.site import Site
 from metriage.site_template import make_site
@@ -95,3 +95,11 @@ def test_daily_rows_are_kept_until_something_they_depend_on_changes(site: Site, 
     assert_frame_equal(first, second)
     assert [1, 2, 3] == told
     assert 1 == len(list(tmp_path.iterdir()))
+
+
+def test_rules_and_features_are_no_part_of_daily_rows() -> None:
+    """Else every change of a rule would make them anew."""
+    files = {Path(file).name for file in _sources()}
+
+    assert {"daily.py", "chain.py", "local_day.py", "daily_rows.py"} <= files
+    assert not {"features.py", "peers.py", "diagnosis.py", "settings.py", "rule.py"} & files

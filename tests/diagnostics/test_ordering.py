@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
-from diagnostics.ordering import TIE_ORDER, in_order, of_days
+from diagnostics.ordering import TIE_ORDER, in_order
 from tests.diagnostics.frames import START, readings
 
 
@@ -40,27 +40,45 @@ def placed(seen: pl.DataFrame, shift_h: int) -> pl.DataFrame:
 @settings(max_examples=60)
 def test_order_is_that_of_a_plain_sort(seen: pl.DataFrame, shift_h: int) -> None:
     """Whether nothing, runs or every row had to be moved."""
-    rows = in_order(placed(seen, shift_h))
+    stood = placed(seen, shift_h)
+    order = in_order(stood)
 
-    expected = placed(seen, shift_h).sort("meter_id", "ts", *TIE_ORDER, nulls_last=True, maintain_order=True)
+    rows = order.of(stood)
+    expected = stood.sort("meter_id", "ts", *TIE_ORDER, nulls_last=True, maintain_order=True)
     by_day = rows.drop("key").sort("meter_id", "day", maintain_order=True)
     assert_frame_equal(expected, by_day)
     heads = rows.unique("key", maintain_order=True)
     assert list(range(heads.height)) == heads["key"].to_list()
     assert heads.height == heads.unique(["meter_id", "day"]).height
+    assert_frame_equal(heads.select("meter_id", "day"), order.heads)
 
 
-@given(seen=stored())
-@settings(max_examples=20)
-def test_only_the_days_asked_for_are_left(seen: pl.DataFrame) -> None:
+@given(seen=stored(), shift_h=st.sampled_from([0, 8]))
+@settings(max_examples=40)
+def test_only_the_days_asked_for_are_left(seen: pl.DataFrame, shift_h: int) -> None:
     """Their keys run on without a gap."""
-    rows = in_order(placed(seen, 0))
-    wanted = rows.select("meter_id", "day").unique(maintain_order=True)[::2]
+    stood = placed(seen, shift_h)
+    order = in_order(stood)
+    wanted = order.heads[::2]
 
-    left = of_days(rows, wanted)
+    left = order.only(wanted).of(stood)
 
+    rows = order.of(stood)
     assert_frame_equal(
         rows.join(wanted, on=["meter_id", "day"], how="semi", maintain_order="left").drop("key"), left.drop("key")
     )
     assert list(range(wanted.height)) == left["key"].unique(maintain_order=True).to_list()
-    assert_frame_equal(rows, of_days(rows, None))
+    assert_frame_equal(rows, order.only(None).of(stood))
+
+
+@given(seen=stored(), shift_h=st.sampled_from([0, 8]))
+@settings(max_examples=40)
+def test_some_readings_stand_where_they_stand_among_all(seen: pl.DataFrame, shift_h: int) -> None:
+    """Those that fill a column, of the days asked for."""
+    stood = placed(seen, shift_h)
+    order = in_order(stood).only(in_order(stood).heads[1:])
+    mask = stood["seq"].is_not_null()
+
+    some = order.of_some(stood.filter(mask), mask.arg_true().cast(pl.Int64).to_numpy())
+
+    assert_frame_equal(order.of(stood).filter(pl.col("seq").is_not_null()), some)

@@ -15,7 +15,7 @@ def days(use: dict[str, list[float | None]], place: dict[str, tuple[str | None, 
         {
             "meter_id": meter, "day": DAY + timedelta(days=number), "age_days": len(values) - 1 - number,
             "day_m3": value, "region": place[meter][0], "site": place[meter][1], "model": "m",
-            "installation": None, "battery_fall_v": 0.01 * number, "battery_temperature_c": None, "sag_excess_v": None,
+            "installation": None, "battery_fall_v": 0.01 * number, "battery_temperature_c": None, "sag_excess": None,
             "draw_change": None,
         }
         for meter, values in use.items()
@@ -24,7 +24,7 @@ def days(use: dict[str, list[float | None]], place: dict[str, tuple[str | None, 
     ]  # fmt: skip
     schema = {"meter_id": pl.String, "day": pl.Date, "age_days": pl.Int64, "day_m3": pl.Float64, "region": pl.String,
               "site": pl.String, "model": pl.String, "installation": pl.String, "battery_fall_v": pl.Float64,
-              "battery_temperature_c": pl.Float64, "sag_excess_v": pl.Float64, "draw_change": pl.Float64}  # fmt: skip
+              "battery_temperature_c": pl.Float64, "sag_excess": pl.Float64, "draw_change": pl.Float64}  # fmt: skip
     return pl.DataFrame(rows, schema=schema).sort("meter_id", "day")
 
 

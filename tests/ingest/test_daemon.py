@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.replay_alicante import FILES, cut, make_site, messages, replay, spooled, stored
+from ingest import child_process
 from ingest import lake_process as module
 from ingest.daemon import feed_files
 from ingest.files import open_sources
@@ -316,7 +317,7 @@ def test_patience_holds_while_the_lake_moves(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_writer_process_that_dies_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A lake writer that is killed, also while it drains, is started again and finishes."""
-    monkeypatch.setattr(module, "_RESTART_S", 0.05)
+    monkeypatch.setattr(child_process, "RESTART_S", 0.05)
     spool_messages(tmp_path, [native(seq=number) for number in range(50)])
     killed: list[int] = []
     with WriterProcess(settings_of(tmp_path)) as writer:

@@ -74,6 +74,8 @@ class Lake:
         self.waiting = waiting
         self.failures = failures
         self.steps: list[float] = []
+        self.hot_since: float | None = None
+        self.hot_stored = 0
 
     def move_gaps(self) -> int:
         """Have none."""
@@ -135,6 +137,19 @@ def test_loop_commits_by_size(pipe: Pipe, tmp_path: Path) -> None:
     thread.join(30)
 
     assert len(lake.steps) == 2
+
+
+def test_loop_does_not_wait_with_hard_codes(pipe: Pipe, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """A batch that holds a new one is due after a time of its own, and says how many it held."""
+    lake = Lake(5)
+    lake.hot_since, lake.hot_stored = time.monotonic(), 2
+    thread = run(loop_of(lake, tmp_path, commit_interval_s=3600, hot_commit_s=0.1), pipe)
+    wait_until(lambda: lake.waiting == 0, "the batch")
+    wait_until(lambda: '"hot":2' in capsys.readouterr().out, "the event")
+    pipe.end()
+    thread.join(30)
+
+    assert len(lake.steps) == 1
 
 
 def test_loop_commits_by_time(pipe: Pipe, tmp_path: Path) -> None:

@@ -141,6 +141,26 @@ def test_several_at_once_at_a_site_are_not_told_apart() -> None:
     assert ["north"] * 3 == [known[f"new{i}"]["region"] for i in range(3)]
 
 
+def test_removal_before_the_installation_was_of_an_earlier_place() -> None:
+    """The meter was brought back, repaired and put up again."""
+    found = by_id(with_exchanges(meters(OLD | {"removed_on": date(2017, 1, 1)}), NOTHING, "UTC"))
+
+    assert found["old"]["removed_on"] is None
+
+
+def test_estate_exchanged_on_one_day_is_cheap_and_not_guessed() -> None:
+    """Ten thousand meters left and ten thousand came."""
+    gone = pl.DataFrame({"meter_id": [f"old{i}" for i in range(10_000)]}).with_columns(
+        pl.lit("estate").alias("site"), pl.lit("north").alias("region"), pl.lit(date(2024, 3, 1)).alias("removed_on")
+    )
+    come = pl.DataFrame({"meter_id": [f"new{i}" for i in range(10_000)]}).with_columns(
+        pl.lit("estate").alias("site"), pl.lit(date(2024, 3, 2)).alias("installed_on")
+    )
+    found = with_exchanges(METERS.conform(pl.concat([gone, come], how="diagonal")), NOTHING, "UTC")
+
+    assert {None} == set(found.filter(pl.col("meter_id").str.starts_with("new"))["region"])
+
+
 def test_nothing_is_exchanged_in_an_empty_registry() -> None:
     """And the frame is what it was."""
     assert_frame_equal(METERS.empty(), with_exchanges(METERS.empty(), INSPECTIONS.empty(), "UTC"))

@@ -17,6 +17,7 @@ from lake.errors import LakeError
 from lake.meter import Meter
 from lake.registry import Outcome, store
 from lake.site_database import opened, transaction
+from lake.vocabulary import METER
 
 MARCH = datetime(2024, 3, 1, tzinfo=UTC)
 JUNE = datetime(2024, 6, 1, tzinfo=UTC)
@@ -282,6 +283,11 @@ def test_rows_in_any_order_are_the_same_registry(tmp_path_factory: pytest.TempPa
         with opened(tmp_path_factory.mktemp("site") / "metriage.db") as connection:
             store(connection, turn)
             known.append(list(registry.meters(connection)))
+
+            for as_of in (None, JUNE):
+                rows_of = [{n: getattr(m, n) for n in METER} for m in registry.meters(connection, as_of)]
+                expected = [row | {"aliases": list(row["aliases"])} for row in rows_of]
+                assert expected == registry.frame(connection, as_of).to_dicts()
 
     newest = {row.meter_id: row for row in sorted(rows, key=lambda row: row.recorded_at or EVER)}
     assert known[0] == known[1]

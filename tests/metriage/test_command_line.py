@@ -38,6 +38,7 @@ COMMANDS = [
     "replay",
     "reports import",
     "reports list",
+    "run",
     "simulate",
     "status",
     "tickets close",

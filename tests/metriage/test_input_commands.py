@@ -107,9 +107,25 @@ def test_same_key_twice_in_a_file(metriage: Run, site: Site) -> None:
     done = imported(metriage, site, "weather", text)
 
     assert [
-        "input.csv, row 5, region: 'north' stands in row 2 already, with other values",
-    ] == [line for line in done.err.splitlines() if "row 5" in line]
+        f"input.csv, row {row}, region: 'north' stands in row 2 already, with other values" for row in (4, 5)
+    ] == done.err.splitlines()
     assert INCOMPLETE == done.code
+
+
+def test_names_that_the_registry_does_not_have_are_told(metriage: Run, site: Site) -> None:
+    """Meters by id or alias, and regions; they are taken all the same."""
+    file = site.folder / "meters.csv"
+    file.write_text("meter_id,aliases,region\nm1,IMEI1,north\n", encoding="utf-8")
+    metriage("registry", "import", file, "--dir", site.folder)
+    reports = "meter_id,reported_at\n" + "".join(f"{name},2024-03-01\n" for name in ("m1", "imei1", *"abcdefg"))
+    works = "region,from\nnorth,2024-03-01\nNorth,2024-03-01\n"
+
+    assert [
+        "meters that the registry does not know: a, b, c, d, e and 2 more",
+        "input.csv: 9 rows: 9 new, 0 changed, 0 unchanged, 0 refused",
+    ] == imported(metriage, site, "reports", reports).out.splitlines()
+    assert "regions in which no registered meter is: North\n" in imported(metriage, site, "works", works).out
+    assert ["North"] == json.loads(imported(metriage, site, "works", works, "--json").out)["unknown_regions"]
 
 
 def test_spreadsheet_of_works(metriage: Run, shanghai: Site) -> None:
@@ -176,6 +192,7 @@ def test_time_that_can_be_read(metriage: Run, madrid: Site, text: str, expected:
         ("03/04/2024 10:00", "is no time"),
         ("1999-12-31", "lies before 2000 or after 2100"),
         ("99999999999999", "is no time"),
+        ("2098-01-01", "lies in the future"),
         ("", "is missing"),
     ],
 )

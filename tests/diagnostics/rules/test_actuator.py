@@ -5,6 +5,7 @@ from typing import Any
 
 import polars as pl
 
+from diagnostics.facts import Facts
 from tests.diagnostics.frames import START, chained, codes, judged, readings
 
 
@@ -202,15 +203,18 @@ def test_commands_replaced_before_they_were_obeyed_are_counted() -> None:
     assert (row["verdict"], row["rules"]) == ("act", ["actuator.missed"])
 
 
-def test_no_water_since_the_command_to_open_is_act() -> None:
-    """Closed, told to open, says open, and the home that used water every day has none."""
+def test_no_water_since_the_command_to_open_is_act_once_the_customer_reports() -> None:
+    """Closed, told to open, says open, and the home that used water every day has none: empty, or a broken valve."""
     states = ["open"] * 20 + ["closed"] * 5 + ["open"] * 6
     commands = ["open"] * 20 + ["close"] * 5 + ["open"] * 6
     registers = [10 + 0.2 * min(day, 20) for day in range(31)]
+    daily = once_a_day(valve_state=states, valve_command=commands, volume_m3=registers)
+    report = pl.DataFrame({"meter_id": ["m1"], "reported_at": [START + timedelta(days=29)], "symptom": ["no water"]})
 
-    row = judged(once_a_day(valve_state=states, valve_command=commands, volume_m3=registers))["actuator"]
+    row = judged(daily, facts=Facts(reports=report))["actuator"]
 
     assert (row["verdict"], row["rules"]) == ("act", ["actuator.no_flow"])
+    assert verdicts(daily) == {"actuator": "watch"}
 
 
 def test_empty_home_after_an_exercise_of_the_valve_is_at_most_watch() -> None:
