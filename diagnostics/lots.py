@@ -14,7 +14,7 @@ from diagnostics.features import View
 PRIOR_METERS = 30.0  # the rate of all meters stands for so many in each region
 
 
-def with_lot(seen: View, hits: pl.DataFrame, sure: pl.Expr) -> pl.DataFrame:
+def with_lot(seen: View, hits: pl.DataFrame, sure: pl.Expr, beside: pl.DataFrame | None = None) -> pl.DataFrame:
     """Return `hits` with how many of their lot are `sure`, and how many would be by chance.
 
     Expected is what the meters of the lot would have at the rate of other lots in the same regions, drawn towards that
@@ -28,6 +28,8 @@ def with_lot(seen: View, hits: pl.DataFrame, sure: pl.Expr) -> pl.DataFrame:
         One row a meter that shows the sign.
     sure : polars.Expr
         Which of them are beyond doubt by what they show themselves.
+    beside : polars.DataFrame, optional
+        ``meter_id`` of others that are beyond doubt, whether among `hits` or not.
 
     Returns
     -------
@@ -39,7 +41,10 @@ def with_lot(seen: View, hits: pl.DataFrame, sure: pl.Expr) -> pl.DataFrame:
     known = seen.facts.meters.join(present, on="meter_id", how="semi").select(
         "meter_id", "region", "site", pl.col("production_batch").alias("lot")
     )
-    shown = hits.filter(sure).select("meter_id", pl.lit(1, dtype=pl.Int64).alias("hit"))
+    certain = hits.filter(sure).select("meter_id")
+    if beside is not None:
+        certain = pl.concat([certain, beside.select("meter_id")]).unique()
+    shown = certain.with_columns(pl.lit(1, dtype=pl.Int64).alias("hit"))
     meters = known.join(shown, on="meter_id", how="left").with_columns(pl.col("hit").fill_null(0))
     if shown.is_empty() or meters["lot"].null_count() == meters.height:
         return hits.with_columns(empty)

@@ -279,6 +279,13 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
 )
 def stuck(seen: View, settings: StuckSettings) -> pl.DataFrame:
     """Say act where a regular home stands and a sign speaks against vacancy; watch where none does."""
+    answer = _with_signs(seen, settings)
+    still = _still_standing(seen, settings).join(answer, on="meter_id", how="anti")
+    return pl.concat([answer, still])
+
+
+def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
+    """Return what is said of homes that stand now and did not before."""
     told = "coil.stuck"
     hits = _standing(seen, settings)
     if hits.is_empty():
@@ -312,10 +319,10 @@ def stuck(seen: View, settings: StuckSettings) -> pl.DataFrame:
     )
     days = pl.col("still_days")
     sure = (strong & (days >= settings.act_days)) | ((weak > 1) & (days >= settings.weak_days))
-    hits = with_lot(seen, hits, sure)
+    hits = with_lot(seen, hits, sure, _faint(seen, settings.weak_share))
     lot = _bad_lot(settings)
     signs["sign_lot"] = pl.when(lot).then("lot_hits")
-    answer = fired(
+    return fired(
         hits,
         act=sure | (lot & (days >= settings.act_days)),
         watch=days >= settings.watch_days,
@@ -331,8 +338,12 @@ def stuck(seen: View, settings: StuckSettings) -> pl.DataFrame:
         cause=pl.when(cold).then(pl.lit("low_temperature")),
         cause_confidence=pl.when(cold).then(COLD_CONFIDENCE),
     )  # fmt: skip
-    still = _still_standing(seen, settings).join(answer, on="meter_id", how="anti")
-    return pl.concat([answer, still])
+
+
+def _faint(seen: View, share: float) -> pl.DataFrame:
+    """Return the meters whose sensing amplitude is below a share of its baseline now."""
+    told = seen.days.filter(pl.col("coil_share").is_not_null()).group_by("meter_id").agg(pl.col("coil_share").tail(3))
+    return told.filter(pl.col("coil_share").list.max() <= share).select("meter_id")
 
 
 def _bad_lot(settings: StuckSettings | LossSettings) -> pl.Expr:
@@ -352,11 +363,11 @@ def _still_standing(seen: View, settings: StuckSettings) -> pl.DataFrame:
     told = seen.days.filter(pl.col("volume_readings") > 0).group_by("meter_id", maintain_order=True).agg(
         pl.len().alias("n"),
         (pl.col("day_m3") == 0).fill_null(value=True).reverse().cum_prod().sum().cast(pl.Int64).alias("still_days"),
-        pl.col("draw_days", "last_flow_ts", "last_ts").last(),
+        pl.col("total_m3", "last_flow_ts", "last_ts").last(),
     )  # fmt: skip
     before = pl.col("n") - pl.col("still_days")
     hits = told.filter(
-        (pl.col("draw_days") >= settings.before_days)
+        (pl.col("total_m3") >= settings.before_days * settings.usual_m3)
         & (pl.col("still_days") >= settings.before_days)
         & (before < settings.before_days)
     )
@@ -516,7 +527,7 @@ def loss(seen: View, settings: LossSettings) -> pl.DataFrame:
     fades = settled & steady & (share <= settings.watch_share)
     fell = pl.col("amplitude") <= settings.weak_share  # the amplitude tells of the coil what use never tells
     certain = ((sure & (less | more)) | (fades & fell)).fill_null(value=False)
-    hits = with_lot(seen, hits.filter(fades | certain), certain)
+    hits = with_lot(seen, hits.filter(fades | certain), certain, _faint(seen, settings.weak_share))
     lot = _bad_lot(settings)
     answer = fired(
         hits,
@@ -555,9 +566,13 @@ def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
     }
     since = pl.int_range(pl.len()).reverse() < pl.col("draw_apart_days").last() + APART_LATE_DAYS
     three = ("size", "flow", "peak")
-    beside = seen.days.join(
-        newest.group_by("meter_id").agg(pl.col("day").filter(since).first().alias("fell_on")), on="meter_id"
+    fell = (
+        seen.days.filter(pl.col("draw_change").is_not_null())
+        .group_by("meter_id")
+        .agg(pl.col("day", "first_ts").filter(since).first())
+        .rename({"day": "fell_on", "first_ts": "onset"})
     )
+    beside = seen.days.join(fell, on="meter_id", maintain_order="left")
     # After an empty spell other people may live there.
     empty = (pl.col("day_m3") == 0) & (pl.col("day") - pl.col("fell_on")).dt.total_days().is_between(-10, 3)
     around = beside.group_by("meter_id").agg(
@@ -574,11 +589,11 @@ def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
             pl.col("age_days").last().alias("last_age"),
             pl.len().alias("n"),
             pl.col("draw_days", "draw_wander", "draw_apart_days").last(),
-            pl.col("first_ts").filter(since).first().alias("onset"),
             pl.col("last_ts").last(),
         )
         .with_columns((pl.max_horizontal(three) - pl.min_horizontal(three)).alias("spread"))
         .join(sensing, on="meter_id", how="left", maintain_order="left")
+        .join(fell, on="meter_id", how="left", maintain_order="left")
         .join(around, on="meter_id", how="left", maintain_order="left")
     )
 

@@ -127,7 +127,7 @@ def home(days: int, scale: Callable[[int], float], rng_seed: int = 5, per_day: f
 
 
 def test_draws_that_count_half_while_their_number_stays_are_lost_pulses() -> None:
-    coil = judged(hourly(60, volume_m3=home(60, lambda day: 0.3 if day >= 40 else 1.0, per_day=24.0)))["coil"]
+    coil = judged(hourly(60, volume_m3=home(60, lambda day: 0.3 if day >= 36 else 1.0, per_day=24.0)))["coil"]
 
     assert ("act", ["coil.loss"]) == (coil["verdict"], coil["rules"])
     share = next(seen["value"] for seen in coil["evidence"] if seen["what"] == "draw_share")
@@ -268,7 +268,7 @@ def test_drip_in_an_empty_home_is_no_loss() -> None:
 
 def test_faded_amplitude_makes_a_smaller_loss_an_act() -> None:
     """Each for itself is watched: together there is no doubt."""
-    registers = home(60, lambda day: 0.68 if day >= 44 else 1.0, per_day=24.0)
+    registers = home(60, lambda day: 0.6 if day >= 44 else 1.0, per_day=24.0)
     faded = [500.0 if hour < 24 * 44 else 420.0 for hour in range(24 * 60)]
 
     alone = judged(hourly(60, volume_m3=registers)).get("coil", {})
@@ -374,7 +374,6 @@ def test_stop_after_each_draw_had_counted_less_is_act() -> None:
 
 def test_stop_goes_on_being_told_when_its_past_has_left_the_window() -> None:
     """Whoever acted keeps acting while the register stands."""
-    amplitude = [500.0 if hour < 24 * 24 else 100.0 for hour in range(24 * 90)]
-    daily = still_from(24, 90, coil_signal_mv=amplitude).with_columns(pl.lit(None, pl.Float64).alias("coil_base_mv"))
+    coil = judged(still_from(40, 110))["coil"]
 
-    assert ["coil.stuck"] == judged(daily)["coil"]["rules"]
+    assert ("watch", ["coil.stuck"]) == (coil["verdict"], coil["rules"])
