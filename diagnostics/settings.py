@@ -686,8 +686,12 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
-    frost_c: Annotated[float, Meta(description="Temperature at the meter on a frost day [°C]")] = -5.0
-    hard_c: Annotated[float, Meta(description="Temperature at the meter on a day of hard frost [°C]")] = -8.0
+    mild_c: Annotated[
+        float, Meta(description="Temperature at the meter after which a pipe may burst or leak [°C]")
+    ] = -2.0
+    frost_c: Annotated[
+        float, Meta(description="Temperature at the meter in which a register may stop or a meter die [°C]")
+    ] = -5.0
     water_frost_c: Annotated[float, Meta(description="Water temperature of a frost day [°C]")] = 0.5
     before_days: Annotated[Count, Meta(description="Days before the stop that are needed [days]")] = 14
     usual_m3: Annotated[

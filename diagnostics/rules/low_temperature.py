@@ -51,12 +51,12 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     limit = pl.max_horizontal(pl.lit(settings.running_m3h), pl.col("least_before").fill_null(0) * settings.burst_ratio)
     runs = (pl.col("least_after") >= limit).fill_null(value=False) & pl.col("stood").fill_null(value=False)
     silent_days = pl.col("silent_h") / DAY_H
-    dead = (silent_days >= settings.silent_days) & pl.col("died_cold").fill_null(value=False)
-    hard = pl.col("coldest_c") <= settings.hard_c
+    died_cold = (pl.col("died_c") <= settings.frost_c).fill_null(value=False)
+    dead = (silent_days >= settings.silent_days) & died_cold
     heard = (pl.col("rssi_dbm") > settings.well_received_dbm).fill_null(value=True)
     struck = (pl.col("died_colder_c") >= settings.colder_c).fill_null(value=True)
     charged = (pl.col("fall_v") < settings.charged_v).fill_null(value=True)
-    lost = dead & hard & (silent_days >= settings.dead_days) & heard & struck & charged
+    lost = dead & (silent_days >= settings.dead_days) & heard & struck & charged
     code = pl.col("codes") > 0
     told_of = pl.col("reported_ts").is_not_null() | pl.col("inspected_ts").is_not_null()
     return fired(
@@ -104,7 +104,7 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
 
 def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     """Return meters that had frost, with what they did before, in and after it."""
-    frosty = (pl.col("case_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c)
+    frosty = (pl.col("case_min_c") <= settings.mild_c) | (pl.col("water_min_c") <= settings.water_frost_c)
     # An alarm that it is cold is the weather; a code that something froze is graver.
     code = pl.col("codes").list.eval(pl.element().str.contains(f"^low_temperature [1-{settings.code_severity}] "))
     code = code.list.any()
@@ -141,7 +141,7 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
         pl.col("consumption_m3").filter(burst).max().alias("burst_m3"),
         limit.filter(burst).first().alias("burst_limit_m3"),
         hours.filter(burst).max().alias("burst_h"),
-        ((pl.col("day").max() - pl.col("last_frost_day").first()).dt.total_days() <= 1).alias("died_cold"),
+        pl.min_horizontal("case_min_c", "water_min_c").filter(pl.col("age_days") <= DYING_DAYS).min().alias("died_c"),
         (pl.col("case_min_c").filter(pl.col("age_days") > DYING_DAYS).tail(BEFORE_DAYS).min()
          - pl.col("case_min_c").filter(pl.col("age_days") <= DYING_DAYS).min()).alias("died_colder_c"),
         pl.col("battery_fall_v").drop_nulls().tail(3).median().alias("fall_v"),
