@@ -119,8 +119,9 @@ class JumpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
     act_drops: Annotated[Count, Meta(description="Jumps that mean act")] = 2
     bits_act: Annotated[
-        bool, Meta(description="Whether one jump by a whole number of register bits means act, too")
-    ] = True
+        bool,
+        Meta(description="Whether one jump by a whole number of register bits means act, too: one wrong reading does"),
+    ] = False
     surge_watch: Annotated[
         bool, Meta(description="Whether a lone increment above the flow limit that stays means watch")
     ] = True
@@ -252,6 +253,46 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     trickle_days: Annotated[Count, Meta(description="Days looked at for that [days]")] = 14
 
 
+class FadingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Use that dwindles over days before it ends."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    base_days: Annotated[Count, Meta(description="Oldest days of the window, that tell the usual use [days]")] = 18
+    usual_m3: Annotated[float, Meta(description="Least usual day [m³]", gt=0)] = 0.03
+    days: Annotated[Count, Meta(description="Days before the end that are looked at [days]")] = 10
+    fade_days: Annotated[Count, Meta(description="So many of them must have counted a part of the usual [days]")] = 6
+    full_days: Annotated[int, Meta(description="So many of them may have counted as usual [days]", ge=0)] = 1
+    between_share: Annotated[float, Meta(description="Below this share of the usual it is a part [1]", gt=0, lt=1)] = (
+        0.55
+    )
+    ended_share: Annotated[
+        float, Meta(description="Below this share of the usual it is next to nothing [1]", ge=0, lt=1)
+    ] = 0.08
+    ended_days: Annotated[Count, Meta(description="Days of next to nothing since, for act [days]")] = 4
+    falls: Annotated[
+        float, Meta(description="The second half of these days counts at most this share of the first [1]", gt=0)
+    ] = 0.8
+    p_value: Annotated[
+        float, Meta(description="Largest chance of so many such days by how many there usually are [1]", gt=0, lt=1)
+    ] = 1e-3
+    peers_still: Annotated[
+        float, Meta(description="Share of neighbours that stand, too, above which nothing is said [1]", gt=0, le=1)
+    ] = 0.4
+
+
+class ReversedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The reverse register counts what people use."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 10
+    days: Annotated[Count, Meta(description="Days on which it counted that mean act [days]")] = 6
+    share: Annotated[
+        float, Meta(description="Its share of all that was counted on these days that means act [1]", gt=0, le=1)
+    ] = 0.25
+    day_m3: Annotated[float, Meta(description="Least that it counted on such a day [m³]", gt=0)] = 0.005
+    watch_days: Annotated[Count, Meta(description="Days on which it counted that mean watch [days]")] = 4
+
+
 class ColdLossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A register that counts only while it is warm."""
 
@@ -321,6 +362,8 @@ class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     frozen: FrozenRegisterSettings = FrozenRegisterSettings()
     stuck: StuckSettings = StuckSettings()
     loss: LossSettings = LossSettings()
+    fading: FadingSettings = FadingSettings()
+    reversed: ReversedSettings = ReversedSettings()
     cold: ColdLossSettings = ColdLossSettings()
     magnet: MagnetSettings = MagnetSettings()
     disowned: DisownedSettings = DisownedSettings()
@@ -715,6 +758,13 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         float, Meta(description="Share of neighbours that stand, too, above which it is the place's matter [1]", gt=0,
                     le=1)
     ] = 0.5  # fmt: skip
+    around_days: Annotated[
+        Count, Meta(description="Days around a stop in which others that stop count with it [days]")
+    ] = 3
+    frozen_share: Annotated[
+        float, Meta(description="Share of these stops beyond the usual number, for act [1]", gt=0, lt=1)
+    ] = 0.55
+    frozen_days: Annotated[Count, Meta(description="Days without flow then needed for act [days]")] = 18
     burst_m3: Annotated[
         float, Meta(description="Volume of one day soon after frost that means a burst pipe [m³]", gt=0)
     ] = 4.0
@@ -751,6 +801,14 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             gt=0,
         ),
     ] = 0.05
+    charged_sag_v: Annotated[
+        float,
+        Meta(
+            description="Sag under load beyond its expectation before the silence, from which on it is the battery's"
+            " matter [V]",
+            gt=0,
+        ),
+    ] = 0.1
     dead_days: Annotated[
         float, Meta(description="Silence from hard frost on, of a meter that was well received, for act [days]", gt=0)
     ] = 5.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from diagnostics.battery_life import PLATEAU_V, battery_life
+from diagnostics.common_mode import common_in_cold
 from diagnostics.evidence import observation, together
 from diagnostics.features import HOUR_S, WINDOW_DAYS, View
 from diagnostics.peers import silent_neighbours
@@ -242,7 +243,9 @@ def reset(seen: View, settings: ResetSettings) -> pl.DataFrame:
         pl.coalesce("battery_temperature_c", "case_min_c").filter("again").max().alias("warmest_c"),
         *_voltages(pl.col("again")),
     )
-    frozen = pl.col("warmest_c") <= settings.cold_c
+    common = common_in_cold(seen, recent.filter("again")).group_by("meter_id").agg(pl.col("common").all())
+    hits = hits.join(common, on="meter_id", how="left", maintain_order="left")
+    frozen = (pl.col("warmest_c") <= settings.cold_c) & ~pl.col("common").fill_null(value=False)
     supported = (
         (pl.col("lately_v") >= settings.fall_v).fill_null(value=False)
         | (pl.col("deeper_v") >= settings.sag_v).fill_null(value=False)

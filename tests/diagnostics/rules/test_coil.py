@@ -43,17 +43,18 @@ def test_backward_counts_on_two_days_are_watch_on_four_act() -> None:
     assert verdicts == [None, "watch", "watch", "act", "act"]
 
 
-def test_jump_by_register_bits_is_act_once_and_another_jump_watch() -> None:
-    """A flipped bit comes back; a lone wrong register of any size is only watched."""
-    flipped, wrong = running(5), running(5)
-    flipped[60] = round(flipped[60] - 12.288, 3)
-    wrong[60] = round(wrong[60] - 9.5, 3)
+def test_jump_by_register_bits_is_watch_once_and_act_when_it_comes_again() -> None:
+    """One wrong reading flips a bit, too; a defect flips it again."""
+    once = running(5)
+    once[60] = round(once[60] - 12.288, 3)
+    again = list(once)
+    again[90] = round(again[90] - 12.288, 3)
 
-    coil = judged(hourly(5, volume_m3=flipped))["coil"]
+    coil = judged(hourly(5, volume_m3=again))["coil"]
 
     assert (coil["verdict"], coil["rules"]) == ("act", ["coil.jump"])
     assert 12288 in [seen["value"] for seen in coil["evidence"]]
-    assert judged(hourly(5, volume_m3=wrong))["coil"]["verdict"] == "watch"
+    assert judged(hourly(5, volume_m3=once))["coil"]["verdict"] == "watch"
 
 
 def test_two_registers_under_one_id_are_exchange_and_never_coil() -> None:
