@@ -189,6 +189,9 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.001
     lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
     lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
+    lot_excess: Annotated[
+        float, Meta(description="Share of the lot's standing meters beyond what is expected [1]", ge=0, lt=1)
+    ] = 0.5
 
 
 class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -226,7 +229,7 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             description="How far draws, middle and greatest flow may disagree about the factor, as a logarithm [1]",
             gt=0,
         ),
-    ] = 0.3
+    ] = 0.2
     act_draws: Annotated[
         float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
     ] = 1.28
@@ -261,7 +264,7 @@ class FadingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     usual_m3: Annotated[float, Meta(description="Least usual day [m³]", gt=0)] = 0.03
     days: Annotated[Count, Meta(description="Days before the end that are looked at [days]")] = 10
     fade_days: Annotated[Count, Meta(description="So many of them must have counted a part of the usual [days]")] = 6
-    full_days: Annotated[int, Meta(description="So many of them may have counted as usual [days]", ge=0)] = 1
+    full_days: Annotated[int, Meta(description="So many of them may have counted as usual [days]", ge=0)] = 3
     between_share: Annotated[float, Meta(description="Below this share of the usual it is a part [1]", gt=0, lt=1)] = (
         0.55
     )
@@ -349,6 +352,12 @@ class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     act_fraction: Annotated[
         float, Meta(description="Share of the baseline below which it means act [1]", gt=0, lt=1)
     ] = 0.6
+    step_days: Annotated[
+        Count, Meta(description="Newest days that must all be below for a step, that means act at less [days]")
+    ] = 5
+    step_sigmas: Annotated[
+        float, Meta(description="Least height of that step, in what the amplitude wanders by from day to day [1]", gt=0)
+    ] = 8.0
     warm_fraction: Annotated[
         float, Meta(description="Share of the baseline on every warm day by which it only follows the cold [1]", gt=0)
     ] = 0.88

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
-from diagnostics.common_mode import common_in_cold
+from diagnostics.common_mode import dips_of_codes
 from diagnostics.evidence import observation, together
 from diagnostics.features import View
 from diagnostics.rules.rule import Text, fired, nothing, rule
@@ -65,8 +65,7 @@ def code_rule(family: str) -> Callable[[View, CodeSettings], pl.DataFrame]:
             return nothing()
         bad = pl.col("severity") <= settings.act_severity
         if family == "battery":
-            # A voltage that dips in frost is below the limit of many healthy cells of one model on the same days.
-            dips = common_in_cold(seen, told.filter(bad)).filter("common").with_columns(pl.lit(value=True).alias("dip"))
+            dips = dips_of_codes(seen).with_columns(pl.lit(value=True).alias("dip"))
             told = told.join(dips, on=["meter_id", "day"], how="left", maintain_order="left")
             bad &= pl.col("dip").is_null()
         hits = told.group_by("meter_id", maintain_order=True).agg(

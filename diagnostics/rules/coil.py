@@ -33,6 +33,9 @@ COLD_CONFIDENCE = 0.6
 COLD_LOSS_CONFIDENCE = 0.85
 WARM_C = 1.0  # lowest temperature of a day on which cold disturbs no coil
 MAGNET_CONFIDENCE = 0.85
+MAD_OF_DIFFERENCES = 1.4826 / 2**0.5  # of normal noise: from the median of its differences to its deviation
+LEAST_WANDER = 0.005  # share of the amplitude
+COLD_C = -3.0  # at the meter; colder days lower the amplitude of healthy elements
 REVERSED_CONFIDENCE = 0.6  # a module of the wrong direction shows the same
 
 # Real homes show each of these before a holiday now and then: the main tap is shut on leaving, use is less before.
@@ -231,6 +234,19 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
         pl.col("coil_signal_median_mv").last().alias("signal_mv"),
         pl.col("coil_base_mv").last(),
     )
+    # A step of many times what the amplitude wanders by is a change of the element, though it still counts.
+    told_days = seen.days.filter(share.is_not_null())
+    steps = told_days.group_by("meter_id", maintain_order=True).agg(
+        share.tail(settings.step_days).max().alias("step_share"),
+        (share.diff().abs().median() * MAD_OF_DIFFERENCES).alias("wanders"),
+        pl.col("case_min_c").tail(settings.step_days).max().alias("step_warmest_c"),
+    )
+    hits = hits.join(steps, on="meter_id", how="left", maintain_order="left")
+    step = (
+        (pl.col("step_share") <= settings.watch_fraction)
+        & (1 - pl.col("step_share") >= settings.step_sigmas * pl.max_horizontal("wanders", pl.lit(LEAST_WANDER)))
+        & (pl.col("step_warmest_c") > COLD_C).fill_null(value=True)
+    )
     # An amplitude that is back on every warm day tells of the cold, not of its own end.
     at_case = pl.col("case_min_c")
     follows = seen.days.filter(share.is_not_null() & at_case.is_not_null()).group_by("meter_id").agg(
@@ -243,7 +259,7 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
         seen,
         fired(
             hits,
-            act=pl.col("act_days") >= settings.days,
+            act=(pl.col("act_days") >= settings.days) | step.fill_null(value=False),
             watch=pl.col("days") >= settings.days,
             onset=pl.col("onset"),
             evidence=together(
@@ -305,7 +321,7 @@ def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
         "sign_amplitude": pl.when(pl.col("amplitude") <= settings.weak_share).then(pl.col("amplitude").round(3)),
         "sign_draws": pl.when(draws_lost).then(pl.col("lost").round(3)),
         "sign_loss": pl.when(lost <= settings.lost_share).then(lost.round(3)),
-        "sign_code": pl.when(pl.col("code_days") > 0).then("code_days"),
+        "sign_code": pl.when(pl.col("code_days") > 1).then("code_days"),
         "sign_flow": pl.when(pl.col("flow_readings") > 1).then("flow_readings"),
         "sign_running": pl.when(pl.col("running") >= settings.running_days).then("running"),
         "sign_course": pl.when(pl.col("course") > 0).then("course"),
@@ -322,7 +338,11 @@ def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
     days = pl.col("still_days")
     sure = (strong & (days >= settings.act_days)) | ((weak > 1) & (days >= settings.weak_days))
     hits = with_lot(seen, hits, sure, _faint(seen, settings.weak_share))
-    lot = _bad_lot(settings)
+    # Homes of a bad lot stand empty, too: most of those that stand must be beyond what other lots have now.
+    excess = (1 - pl.col("lot_expected") / pl.col("lot_hits")).alias("lot_excess")
+    stand = with_lot(seen, hits.select("meter_id"), pl.lit(value=True)).select("meter_id", excess)
+    hits = hits.join(stand, on="meter_id", how="left", maintain_order="left")
+    lot = _bad_lot(settings) & (pl.col("lot_excess") >= settings.lot_excess).fill_null(value=False)
     signs["sign_lot"] = pl.when(lot).then("lot_hits")
     return fired(
         hits,
