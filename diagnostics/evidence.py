@@ -122,6 +122,15 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "water_stands": ("nobody draws water there now", "目前无人用水"),
     "water_runs": ("water never stands there", "持续过水"),
     "water_not_registered": ("water that was not registered since", "此后未计量的水量"),
+    "failures_so_far": ("failures so far", "已发生故障数"),
+    "failures_to_come": ("failures expected", "预期故障数"),
+    "batch_excess": ("meters of the group with the fault", "该组故障表数"),
+    "batch_chance": ("probability of so many by chance", "随机出现的概率"),
+    "batch_alone": ("share of the exposure that nobody else shares", "无可比对象的暴露占比"),
+    "batch_places": ("regions with more than expected", "高于预期的区域数"),
+    "batch_overlap": ("shares most failures with", "故障多集中于"),
+    "batch_cold": ("failures in the light of the cold", "考虑受冻后的故障数"),
+    "batch_strata": ("exposures compared", "比较的暴露分层数"),
     "explained_by": ("explained by", "原因说明"),
 }
 

@@ -157,7 +157,7 @@ def _totals(columns: _Columns, steps: _Steps, runs: Segments) -> dict[str, Any]:
     logs[flows] = np.log(flow[flows])
     active = runs.sum(rated & moved)
     figures = {
-        "volume_step_m3": 10.0 ** -most_decimals(columns.volume, runs),
+        "volume_step_m3": 10.0 ** -_most_decimals(columns.volume, steps.step, runs),
         "before_last_volume_m3": steps.before[runs.ends],
         "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
         "flow_intervals": runs.sum(rated),
@@ -203,6 +203,12 @@ def _profile(readings: pl.DataFrame, runs: Segments, totals: list[dict[str, Any]
         closed = pl.col("closed_intervals", "closed_flow_m3")
         figures = figures.with_columns(pl.when("closed_told").then(closed)).drop("closed_told")
     return figures
+
+
+def _most_decimals(volume: Floats, step: Floats, runs: Segments) -> Floats:
+    """Return the most decimals of each day's registers; one that has not moved has those of the one before it."""
+    changed = np.flatnonzero(step != 0)  # a day's first, NaN, too
+    return most_decimals(volume[changed], Segments.of(np.repeat(runs.keys, runs.lengths)[changed]))
 
 
 def most_decimals(values: Floats, runs: Segments) -> Floats:

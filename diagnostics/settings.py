@@ -1033,10 +1033,34 @@ class FrostRiskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     ] = 8.0
 
 
+class FailureForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Failures to come by region and lot, and spares."""
+
+    enabled: Annotated[bool, Meta(description="Whether failures and spares are forecast")] = True
+    days: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=3650)], ...],
+        Meta(description="Times for which failures are forecast [days]", min_length=1),
+    ] = (30, 90, 365)
+    spares_days: Annotated[
+        int, Meta(description="Time for which spares have to do: until the next delivery [days]", ge=1, le=3650)
+    ] = 90
+    service_level: Annotated[
+        float,
+        Meta(description="Share of such times in which the spares are to do [1]", ge=0.5, le=0.9999),
+    ] = 0.95
+    least_failures: Annotated[
+        Count, Meta(description="Failures of all meters from which on the hazard may change with age")
+    ] = 20
+    cold_c: Annotated[
+        float, Meta(description="Lowest temperature at the meter that makes a cold day, on which frost strikes [°C]")
+    ] = -2.0
+
+
 class ForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is told of days to come."""
 
     frost: FrostRiskSettings = FrostRiskSettings()
+    failures: FailureForecastSettings = FailureForecastSettings()
 
 
 class ConditionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
