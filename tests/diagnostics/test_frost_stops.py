@@ -13,9 +13,7 @@ FIRST, FROST = date(2024, 1, 1), 50  # day of the record cold
 EXPOSED = 30  # of 60 homes
 
 
-def homes(
-    stops: dict[int, int], count: int = 60, cold_c: float = -12.0, exposed: int = 30, borne_c: float = -6.0
-) -> pl.DataFrame:
+def homes(stops: dict[int, int], borne_c: float = -6.0) -> pl.DataFrame:
     """Return 60 days of homes that use water every day; `stops` tells on which day which home stops for good."""
     rows = [
         {
