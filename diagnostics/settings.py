@@ -740,7 +740,7 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
     mild_c: Annotated[
         float, Meta(description="Temperature at the meter after which a pipe may burst or leak [°C]")
-    ] = -2.0
+    ] = -4.0
     frost_c: Annotated[
         float, Meta(description="Temperature at the meter in which a register may stop or a meter die [°C]")
     ] = -5.0
