@@ -702,6 +702,9 @@ class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         float, Meta(description="Where they do, so many standard deviations of the model's ratios mean act [1]", gt=0)
     ] = 5.0
     sure_ratio: Annotated[float, Meta(description="But no ratio below this [1]", gt=1)] = 1.35
+    both_ratio: Annotated[
+        float, Meta(description="Ratio that travel time and current both reach on two movements, for act [1]", gt=1)
+    ] = 1.25
     least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 1.5
     least_current_ma: Annotated[
         float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)
