@@ -169,7 +169,9 @@ def lines(results: Sequence[Judged]) -> Iterator[str]:
     if len(results) > len(kinds):
         for kind in kinds:
             yield f"all fleets, {kind}"
-            yield from table(pooled([result.scores for result in results if result.missing == kind]))
+            own = [result for result in results if result.missing == kind]
+            yield from table(pooled([result.scores for result in own]))
+            yield _called([result.lots for result in own])
             yield ""
     if len(kinds) > 1:
         yield "recall / precision by what is missing"
@@ -190,9 +192,7 @@ def table(faults: pl.DataFrame) -> Iterator[str]:
 
 def _lots(result: Judged) -> Iterator[str]:
     """Yield which bad lots were found, and every group that stands out."""
-    every = result.lots.faults.filter(fault=ALL).row(0, named=True)
-    if every["bad"] or result.groups.height:
-        yield f"  lots: {every['hits']} of {every['bad']} bad ones called, {every['false_acts']} others called"
+    yield _called([result.lots])
     bad = set(result.lots.lots.filter("bad").select("key", "fault").iter_rows())
     order = pl.col("verdict").replace_strict(_VERDICTS, default=9, return_dtype=pl.Int64)
     for row in result.groups.sort(order, "q_value", "scope", "key").head(_SHOWN).iter_rows(named=True):
@@ -201,6 +201,12 @@ def _lots(result: Judged) -> Iterator[str]:
             f"    {row['verdict']:14}{row['scope']} {row['key']}, {row['fault']}: {row['observed']} of {row['meters']},"
             f" {row['expected']:.1f} expected, q {row['q_value']:.2g}, cause {row['cause']}{', truly bad' * truly}"
         )
+
+
+def _called(lots: Sequence[LotScores]) -> str:
+    every = pl.concat([each.faults.filter(fault=ALL) for each in lots]).select("hits", "bad", "false_acts").sum()
+    hits, bad, false = every.row(0)
+    return f"  lots: {hits} of {bad} bad ones called, {false} others called"
 
 
 _VERDICTS = {name: place for place, name in enumerate(BATCH_VERDICTS)}

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.fleet_lake import START, make_lake
 from benchmarks.measure import Figures, python, run_process
+from ingest.child_process import passing
 from lake.compaction import Compaction
 from lake.settings import CompactSettings
 from lake.tables import Lake
@@ -67,7 +68,8 @@ def measure(meters: int, histories: Sequence[int], rounds: int, last: int = LAST
         for _ in range(rounds):
             with tempfile.TemporaryDirectory(prefix="metriage-bench-") as folder:
                 prepare(Path(folder), meters, days, last)
-                figures = run_process(python("-m", "benchmarks.long_history", "--step", folder, "--last", str(last)))
+                command = python("-m", "benchmarks.long_history", "--step", folder, "--last", str(last))
+                figures = run_process(command, passing())
                 runs.append((figures, json.loads(figures.said)))
         profile, conclude, cpu = (
             statistics.median(told[name] for _, told in runs) for name in ("profile_s", "conclude_s", "cpu_s")

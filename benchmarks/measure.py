@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -96,8 +96,8 @@ class PeakMemory:
         return self.peak_mb
 
 
-def run_process(command: Sequence[str]) -> Figures:
-    """Run a command to its end and return what it cost.
+def run_process(command: Sequence[str], variables: Mapping[str, str] | None = None) -> Figures:
+    """Run a command to its end, with `variables` added to its environment, and return what it cost.
 
     Raises
     ------
@@ -105,7 +105,10 @@ def run_process(command: Sequence[str]) -> Figures:
         It failed.
     """
     before = time.perf_counter()
-    with tempfile.TemporaryFile() as output, subprocess.Popen(command, stdout=output) as process:
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen(command, stdout=output, env=os.environ | (variables or {})) as process,
+    ):
         peak = PeakMemory(process.pid)
         used = _wait(process)
         wall = time.perf_counter() - before

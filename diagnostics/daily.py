@@ -201,8 +201,7 @@ def _register(usable: Usable, limits: Floats, settings: ProfileSettings) -> pl.D
     told = told.select(name for name in ("key", "ts", "volume_m3", "valve_state", "ambiguous") if name in told.columns)
     if "ambiguous" in told.columns:
         told = told.filter(~pl.col("ambiguous")).drop("ambiguous")
-    sent = _one_a_time(told)
-    return register_profile(sent.with_columns(pl.Series("flow_limit_m3h", limits[sent["key"].to_numpy()])), settings)
+    return register_profile(_one_a_time(told), limits, settings)
 
 
 def _one_a_time(told: pl.DataFrame) -> pl.DataFrame:

@@ -93,7 +93,7 @@ def funnel_picture(
     axis.yaxis.set_minor_formatter(lambda *_: "")
     axis.xaxis.set_minor_formatter(lambda *_: "")
     axis.grid(visible=True, which="major", color="#dddddd", lw=0.6)
-    axis.legend(loc="best", fontsize=8.5, framealpha=0.9)
+    figure.legend(loc="outside lower center", fontsize=8.5, frameon=False, ncols=6)  # names fill the room above
     title = said("funnel_title", spoken).format(scope=scope_title(scope, spoken), fault=fault_title(fault, spoken))
     _title(figure, title, said("funnel_sentence", spoken).format(groups=f"{rows.height:,}"))
     return _saved(figure, file)

@@ -318,8 +318,16 @@ class DailyRows:
         return known
 
 
-def newest_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the latest row of each meter and day, sorted; a row without readings only takes back an earlier one."""
+def newest_rows(rows: pl.DataFrame, days: int | None = None) -> pl.DataFrame:
+    """Return the latest row of each meter and day, sorted; a row without readings only takes back an earlier one.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Daily rows, of a meter and day several.
+    days : int, optional
+        Of each meter only so many days are kept, up to its newest row [days].
+    """
     if rows.is_empty():
         return rows
     names = rows["meter_id"].unique().sort()
@@ -335,13 +343,20 @@ def newest_rows(rows: pl.DataFrame) -> pl.DataFrame:
     placed = keys.select(place.alias("place"), "as_of", "readings")[order].with_columns(pl.Series("row", order))
     if not placed["place"].is_unique().all():
         placed = placed.sort("place", "as_of", maintain_order=True).unique("place", keep="last", maintain_order=True)
-    kept = placed.filter(pl.col("readings") > 0)["row"]
+    there = placed.filter(pl.col("readings") > 0)
+    if days is not None:
+        places = there["place"].to_numpy()
+        meters = places // _DAYS
+        newest = places[np.searchsorted(meters, meters, side="right") - 1]
+        there = there.filter(pl.Series(places > newest - days))
+    kept = there["row"]
     return rows if kept.equals(pl.Series("row", range(rows.height))) else rows[kept]
 
 
 def window_rows(lake: Lake, start: date) -> pl.DataFrame:
-    """Return the rows of the table ``daily`` from a day on, of a meter and day the latest, sorted, but for UNREAD.
+    """Return the rows of the table ``daily`` from a day on that a diagnosis looks at, sorted and without UNREAD.
 
+    Of a meter and day the latest counts, of a meter the days of the window up to its newest.
     They are put in order some meters at a time, and a column that no file fills or no diagnosis reads is not read, so
     that little more than the result is held at once.
     """
@@ -358,7 +373,7 @@ def window_rows(lake: Lake, start: date) -> pl.DataFrame:
         meters = Meters(low, high)
         near = meters.may_be_in(files)["path"].to_list()
         rows = lake.scan_parts(DAILY, near).filter(since, *meters.within()).select(columns).collect()
-        pieces.append(newest_rows(rows).to_dict(as_series=True))
+        pieces.append(newest_rows(rows, WINDOW_DAYS).to_dict(as_series=True))
     # Column by column, so that no second copy of all of them is made.
     whole = [pl.concat([piece.pop(name) for piece in pieces], rechunk=True) for name in columns]
     return DAILY.conform(pl.DataFrame(whole))

@@ -201,11 +201,23 @@ def _only(facts: Facts, names: list[str]) -> Facts:
 
 
 def _daily(lake: Lake, as_of: datetime, meters: list[str] | None) -> pl.DataFrame:
-    """Return what the cohort needs of daily rows, as they stood."""
+    """Return what the cohort needs of daily rows."""
     columns = ["meter_id", "day", "as_of", "readings", "first_seen_ts", "firmware", "rssi_median_dbm",
                "coverage_worst", "ambient_min_c"]  # fmt: skip
-    rows = lake.scan(DAILY, end=as_of.date() + timedelta(days=2), meters=meters).filter(pl.col("as_of") <= as_of)
-    return newest_rows(rows.select(columns).collect())
+    return newest_rows(_as_they_stood(lake, as_of, meters).select(columns).collect())
+
+
+def _as_they_stood(lake: Lake, as_of: datetime, meters: list[str] | None) -> pl.LazyFrame:
+    """Return daily rows of a diagnosis.
+
+    One of a time before the first live one was looked at apart, and left no rows of its own: then those of the days
+    before it have to do.
+    """
+    rows = lake.scan(DAILY, end=as_of.date() + timedelta(days=2), meters=meters)
+    own = rows.filter(pl.col("as_of") <= as_of)
+    if own.select(pl.len()).collect().item():
+        return own
+    return rows.filter(pl.col("day") < as_of.date())
 
 
 def _told(lake: Lake, mode: str, as_of: datetime, meters: list[str] | None) -> pl.DataFrame:
@@ -243,8 +255,7 @@ def _failures(meters: pl.DataFrame, findings: pl.DataFrame) -> pl.DataFrame:
 def _whole_days(lake: Lake, meters: list[str], as_of: datetime) -> pl.DataFrame:
     if not meters:
         return DAILY.empty()
-    rows = lake.scan(DAILY, end=as_of.date() + timedelta(days=2), meters=meters).filter(pl.col("as_of") <= as_of)
-    return newest_rows(rows.collect())
+    return newest_rows(_as_they_stood(lake, as_of, meters).collect())
 
 
 def _readings(lake: Lake, meters: pl.DataFrame, as_of: datetime) -> pl.DataFrame:

@@ -26,7 +26,7 @@ from metriage.labels import Language, cell, evidence_lines, moment
 from metriage.safe_csv import write_safe_csv
 
 _SHOWN = 100  # meters on the page; all are in the files
-_LINES = 6  # of the evidence of one meter
+_LINES = 4  # of the evidence of one meter
 _EPIDEMIC = 0.01  # share of a lot from which on the trade speaks of an epidemic failure
 _NAMES = 5
 _REPAIRED, _PRODUCTION = 5, 15  # sets: fewer are exchanged one by one, more go back to production

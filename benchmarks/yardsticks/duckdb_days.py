@@ -101,7 +101,7 @@ told as (
     select *, consumption_m3 + coalesce(greatest(edge, 0), 0) as day_m3,
         backward_counts + coalesce(edge < 0 and edge >= -1, false)::int as backwards,
         greatest(worst_backward_m3, case when edge < 0 and edge >= -1 then -edge end) as backwards_m3
-    from days
+    from days where age < {window}
 )
 select meter_id, max(day) as newest_day, arg_max(last_ts, day) as last_ts, arg_max(firmware, day) as firmware,
     median(interval_s) as usual_s, median(day_m3) as day_m3_60d, arg_max(battery_median_v, day) as battery_v,
@@ -132,7 +132,7 @@ for file in sorted(source.glob("event_date=*/*.parquet")):
     files.append(str(result / f"{file.parent.name}.parquet"))
     made = QUERY.format(file=file, day=file.parent.name.split("=")[1])
     connection.execute(f"copy ({made}) to '{files[-1]}' (format parquet, compression zstd)")
-connection.execute(f"create table features as {FEATURES.format(files=files[-WINDOW_DAYS:])}")
+connection.execute(f"create table features as {FEATURES.format(window=WINDOW_DAYS, files=files[-WINDOW_DAYS - 1 :])}")
 seconds, cpu = time.perf_counter() - began, time.process_time() - used
 sums = "select count(*), sum(consumption_m3), sum(battery_median_v), sum(backward_counts)::bigint from read_parquet(?)"
 made = connection.execute(sums, [files]).fetchone()

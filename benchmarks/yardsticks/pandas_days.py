@@ -106,6 +106,7 @@ def features(days: pd.DataFrame) -> pd.DataFrame:
     days["backwards_m3"] = days[["worst_backward_m3", "edge_m3"]].max(axis=1)
     days["went_back"] = days["backwards"] > 0
     age = (days.groupby("meter_id", sort=False)["day"].transform("max") - days["day"]).dt.days
+    days, age = days[age < WINDOW_DAYS], age[age < WINDOW_DAYS]
     week, fortnight, month = (days[age < length].groupby("meter_id", sort=False) for length in (7, 14, 30))
     made = days.groupby("meter_id", sort=False).agg(
         newest_day=("day", "last"), last_ts=("last_ts", "last"), firmware=("firmware", "last"),
@@ -143,7 +144,7 @@ for file in sorted(source.glob("event_date=*/*.parquet")):
     volts += float(made["battery_median_v"].sum())
     backward += int(made["backward_counts"].sum())
     window.append(made.assign(day=pd.Timestamp(file.parent.name.split("=")[1])).reset_index())
-    del window[:-WINDOW_DAYS]
+    del window[: -WINDOW_DAYS - 1]  # the day before the window is what its first day goes on from
 told = features(pd.concat(window))
 seconds, cpu = time.perf_counter() - began, time.process_time() - used
 print(json.dumps({

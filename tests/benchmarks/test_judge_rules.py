@@ -96,6 +96,7 @@ def test_several_fleets_are_shown_together_as_well() -> None:
 
     place = told.index("all fleets, all signals")
     assert ["coil", "4", "4", "2", "2", "2"] == told[place + 2].split()[:6]
+    assert "  lots: 0 of 2 bad ones called, 0 others called" in told[place:]
 
 
 def test_missing_signals_are_compared_with_all_signals() -> None:

@@ -6,11 +6,13 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from diagnostics.batches.cohort import ACTS, SEEN, Cohort, cohort
 from diagnostics.facts import Facts
 from lake.schemas import INSPECTIONS, METERS, TIME, WEATHERS
+from lake.vocabulary import FAULTS
 
 TODAY = date(2024, 7, 1)
 AS_OF = datetime(2024, 7, 1, tzinfo=UTC)
@@ -82,3 +84,48 @@ def inspections(*rows: tuple[str, date, str]) -> pl.DataFrame:
 def fleet(meters: pl.DataFrame, told: pl.DataFrame, **facts: pl.DataFrame) -> Cohort:
     """Return the cohort of a registry whose meters are all seen."""
     return cohort(seen(meters["meter_id"].to_list()), told, Facts(meters=meters, **facts), AS_OF, TODAY)
+
+
+def odd_fleet(seed: int) -> tuple[Cohort, pl.DataFrame]:
+    """Return a small fleet whose registry has holes and dates that contradict each other, and its weather."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(1, 60))
+    ids = names(count)
+
+    def picked(*words: Any) -> list[Any]:
+        return [None if rng.random() < 0.2 else words[int(rng.integers(len(words)))] for _ in ids]
+
+    def days(first: int, last: int) -> list[date | None]:
+        return [None if rng.random() < 0.3 else TODAY + timedelta(days=int(rng.integers(first, last))) for _ in ids]
+
+    meters = registry(
+        count, production_batch=picked("A", "B", "C"), region=picked("r", "s"), site=picked("x", "y", "z"),
+        module_vendor=picked("v", "w"), model=picked("k", "l"), firmware=picked("1", "2"), installer=picked("i", "j"),
+        installation=picked("indoor", "outdoor", "pit", "basement"), valve_type=picked("none", "ball_motor"),
+        flood_prone=picked(True, False), installed_on=days(-2000, 50), removed_on=days(-400, 20),
+        produced_on=days(-3000, 0),
+    )  # fmt: skip
+    first = pl.Series([TODAY - timedelta(days=int(rng.integers(1, 300))) for _ in ids], dtype=pl.Date)
+    last = pl.Series([TODAY - timedelta(days=int(rng.integers(1, 300))) for _ in ids], dtype=pl.Date)
+    known = seen(ids, first_day=first, last_day=last, cold_share=0.1).with_columns(
+        pl.max_horizontal("first_day", "last_day").alias("last_day")
+    )
+    told = acts(
+        *(
+            (meter, fault, TODAY - timedelta(days=int(rng.integers(1, 330))))
+            for meter in ids
+            for fault in FAULTS
+            if rng.random() < 0.25
+        ),
+        last=AS_OF - timedelta(days=int(rng.integers(0, 2))),
+    )
+    visits = inspections(
+        *(
+            (meter, TODAY - timedelta(days=int(rng.integers(0, 300))), str(rng.choice([*FAULTS, "other"])))
+            for meter in ids
+            if rng.random() < 0.3
+        )
+    )
+    air = weather({"r": -5.0, "s": 4.0}, days=int(rng.integers(1, 400)), first=TODAY - timedelta(days=400))
+    facts = Facts(meters=meters, inspections=visits, weather=air)
+    return cohort(known.filter(pl.lit(pl.Series(rng.random(count) < 0.8))), told, facts, AS_OF, TODAY), air

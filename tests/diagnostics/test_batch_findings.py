@@ -9,13 +9,15 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 
 from diagnostics.batch_findings import batch_findings
 from diagnostics.batches.cohort import Cohort
 from diagnostics.evidence import OBSERVATIONS
+from diagnostics.failure_forecast import failure_forecast
 from lake.schemas import BATCH_FINDINGS
 from lake.vocabulary import BATCH_SCOPES, BATCH_VERDICTS, CAUSES
-from tests.diagnostics.cohorts import acts, fleet, registry, weather
+from tests.diagnostics.cohorts import TODAY, acts, fleet, odd_fleet, registry, weather
 
 METERS = 3000
 REGIONS = ("north", "east", "south", "west")
@@ -162,3 +164,18 @@ def test_evidence_is_in_words_that_people_are_told() -> None:
     told = [item for text in found["evidence"] for item in json.loads(text)]
     assert {item["what"] for item in told} <= set(OBSERVATIONS)
     assert set(found["cause"].drop_nulls()) <= set(CAUSES)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_registry_with_holes_and_contradictions_is_told_all_the_same(seed: int) -> None:
+    """Every figure is a number, and every interval has its ends in order."""
+    cohort, air = odd_fleet(seed)
+
+    found, ahead = batch_findings(cohort), failure_forecast(cohort, air, TODAY)
+
+    figures = ("expected", "ratio", "ratio_low", "ratio_high", "p_value", "q_value")
+    assert all(found[name].is_finite().all() for name in figures)
+    assert (found["ratio_low"] <= found["ratio_high"]).all()
+    assert (found["observed"] <= found["meters"]).all()
+    assert (ahead["value_low"] <= ahead["value_high"]).all()
+    assert ahead["value"].is_finite().all()

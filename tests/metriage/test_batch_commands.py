@@ -14,10 +14,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from lake import registry
+from lake.meter import Meter
+from lake.site_database import opened
 from metriage.site import Site, open_site
 from metriage.site_template import make_site
 from tests.metriage.group_sites import BAD, METERS, group_site
-from tests.metriage.sites import Done
+from tests.metriage.sites import Done, hourly, stored
 
 Run = Callable[..., Done]
 
@@ -178,4 +181,24 @@ def _failures(rows: list[dict[str, str]]) -> list[dict[str, int]]:
         {"days": (datetime.fromisoformat(row["until"]) - datetime.fromisoformat(row["from"])).days}
         for row in rows
         if row["kind"] == "failures"
+    ]
+
+
+def test_show_of_a_time_looked_at_apart_has_its_meters(metriage: Run, site: Site, tmp_path: Path) -> None:
+    """Its daily rows were thrown away; those of the days before it are there."""
+    stored(site, *(hourly(meter, 14, backward_on=[3, 4, 5, 6, 7]) for meter in ("m1", "m2")))
+    with opened(site.database) as connection:
+        registry.store(
+            connection, [Meter(meter_id="m1", production_batch="A"), Meter(meter_id="m2", production_batch="B")]
+        )
+    for day in ("2024-01-13", "2024-01-10"):
+        assert 0 == metriage("diagnose", "--as-of", day, "--dir", site.folder).code
+
+    done = metriage("batch", "show", "A", "--fault", "coil", "--as-of", "2024-01-10", "--json", "--out", tmp_path / "d",
+                    "--dir", site.folder)  # fmt: skip
+
+    document = json.loads(done.out)
+    assert "2024-01-11T00:00:00+00:00" == document["batch_findings"][0]["as_of"]
+    assert [("m1", "observed", True)] == [
+        (row["meter_id"], row["ended"], row["failed"] is not None) for row in document["meters"]
     ]
