@@ -65,8 +65,11 @@ def tamper(cases: Cases, settings: TamperCauseSettings) -> pl.DataFrame:
     ),
 )
 def software_conflict(cases: Cases, settings: ConflictCauseSettings) -> pl.DataFrame:
-    """Weigh days with several sources around the onset, more so where they disagree."""
-    rows = cases.of("coil", "actuator")
+    """Weigh days with several sources around the onset, more so where they disagree.
+
+    A cell does not care whether they agree: each that polls the meter empties it.
+    """
+    rows = cases.of("coil", "battery", "actuator")
     if rows.is_empty():
         return no_weight()
     several = pl.col("sources") > 1
@@ -79,7 +82,8 @@ def software_conflict(cases: Cases, settings: ConflictCauseSettings) -> pl.DataF
     differ = pl.col("disagreements") > 0
     return weighed(
         hits,
-        flag(differ, settings.differ_weight) + flag(~differ, settings.several_weight),
+        pl.when(pl.col("fault") == "battery").then(settings.drain_weight).when(differ).then(settings.differ_weight)
+        .otherwise(settings.several_weight),
         together(
             observation(
                 "cause.software_conflict", "sources", pl.col("days"), "d", names=pl.col("names").list.join(", "),
