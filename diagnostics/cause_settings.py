@@ -26,7 +26,7 @@ class ColdCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_onl
     record_share: Annotated[
         Weight, Meta(description="Share of the meter's days that count as its coldest, where they are cold enough [1]")
     ] = 0.1
-    record_c: Annotated[float, Meta(description="Temperature below which a meter's coldest days count [°C]")] = 0.0
+    record_c: Annotated[float, Meta(description="Temperature below which a meter's coldest days count [°C]")] = 3.0
     before_days: Annotated[int, Meta(description="Days before the onset that are looked at [days]", ge=0)] = 4
     after_days: Annotated[int, Meta(description="Days after the onset that are looked at [days]", ge=0)] = 1
     coil_share: Annotated[Weight, Meta(description="Share of coil faults by cold, nothing known [1]")] = 0.15
@@ -39,10 +39,13 @@ class ColdCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_onl
         float, Meta(description="Ratio where only weather and kind of installation tell of it [1]", gt=0)
     ] = 0.6
     mild_ratio: Annotated[float, Meta(description="Ratio of record cold that is no frost [1]", gt=0)] = 0.5
-    pairs: Annotated[int, Meta(description="Days with sensing signal and temperature that tell [days]", ge=3)] = 10
-    follows: Annotated[float, Meta(description="Rank correlation of both that counts [1]", gt=0, lt=1)] = 0.5
-    follows_ratio: Annotated[float, Meta(description="Ratio of a signal that follows the cold [1]", gt=0)] = 4.0
-    alone_ratio: Annotated[float, Meta(description="Ratio of one that does not [1]", gt=0)] = 0.5
+    later_ratio: Annotated[float, Meta(description="Ratio of an onset without such cold [1]", gt=0)] = 0.3
+    change_days: Annotated[int, Meta(description="Days over which symptom and temperature change [days]", ge=1)] = 4
+    least_change: Annotated[float, Meta(description="Change of a symptom that counts [V or 1]", gt=0)] = 0.03
+    pairs: Annotated[int, Meta(description="Such changes that are needed", ge=3)] = 8
+    follows: Annotated[float, Meta(description="Rank correlation with the cold that counts [1]", gt=0, lt=1)] = 0.45
+    follows_ratio: Annotated[float, Meta(description="Ratio of a symptom that goes with the cold [1]", gt=0)] = 8.0
+    apart_ratio: Annotated[float, Meta(description="Ratio of one that does not [1]", gt=0)] = 0.3
     empty_v: Annotated[float, Meta(description="Fall of the resting voltage of an exhausted cell [V]", gt=0)] = 0.08
     empty_ratio: Annotated[float, Meta(description="Ratio of an exhausted cell [1]", gt=0)] = 0.25
 
@@ -121,7 +124,8 @@ class AgeCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_only
     leaks_ratio: Annotated[
         float, Meta(description="Ratio of flow through a closed valve that moves as ever [1]", gt=0)
     ] = 1.5
-    free_ratio: Annotated[float, Meta(description="Ratio of a motor that turns freely [1]", gt=0)] = 1.0
+    free_ratio: Annotated[float, Meta(description="Ratio of a motor that turns freely [1]", gt=0)] = 0.7
+    overruns_ratio: Annotated[float, Meta(description="Ratio of a valve that misses its end position [1]", gt=0)] = 0.5
 
 
 class CoverageCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -197,7 +201,7 @@ class ConflictCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     enabled: Annotated[bool, Meta(description="Whether this cause is weighed")] = True
     near_days: Annotated[int, Meta(description="Days around the onset that are looked at [days]", ge=0)] = 10
     several_weight: Annotated[Weight, Meta(description="Weight of several programs that agree [1]")] = 0.35
-    drain_weight: Annotated[Weight, Meta(description="Weight of several programs for a battery [1]")] = 0.7
+    drain_weight: Annotated[Weight, Meta(description="Weight of several programs for a battery [1]")] = 0.85
     differ_weight: Annotated[Weight, Meta(description="Weight of programs that contradict each other [1]")] = 0.85
 
 

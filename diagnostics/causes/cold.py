@@ -30,54 +30,72 @@ def cold(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
     rows = cases.of("coil", "battery", "actuator", "low_temperature")
     if rows.is_empty():
         return no_weight()
-    near = cases.near(-settings.before_days, settings.after_days).group_by(CASE).agg(
-        pl.col("case_min_c").min().alias("coldest_c")
+    known = rows.join(_own(cases, settings), on=CASE).with_columns(
+        # Frost proper, or the coldest days that this meter has seen.
+        pl.max_horizontal(
+            pl.lit(settings.frost_c), pl.min_horizontal(pl.col("tenth_c"), pl.lit(settings.record_c))
+        ).alias("limit_c")
     )  # fmt: skip
-    # Frost proper, or the coldest days that this meter has seen.
-    limit = pl.max_horizontal(
-        pl.lit(settings.frost_c), pl.min_horizontal(pl.col("tenth_c"), pl.lit(settings.record_c))
-    )
-    tenth = cases.around.group_by(CASE).agg(
-        pl.col("case_min_c").quantile(settings.record_share).alias("tenth_c"),
-        pl.corr("coil_share", "case_min_c", method="spearman").alias("follows"),
-        (pl.col("coil_share").is_not_null() & pl.col("case_min_c").is_not_null()).sum().alias("pairs"),
-        pl.col("cell_fall_v").filter(pl.col("offset_d") >= 0).quantile(0.75).alias("fall_v"),
-    )
-    known = rows.join(near, on=CASE).join(tenth, on=CASE).with_columns(limit.alias("limit_c"))
     beside = cases.around.join(known.select(*CASE, "limit_c"), on=CASE)
+    cold = pl.col("case_min_c") <= pl.col("limit_c")
+    near = pl.col("offset_d").is_between(-settings.before_days, settings.after_days)
     usual = beside.group_by(CASE).agg(
-        (pl.col("case_min_c") <= pl.col("limit_c")).mean().alias("share"),
-        *(
-            column.filter(
-                pl.col("case_min_c") <= pl.col("limit_c"),
-                pl.col("offset_d").is_between(-settings.before_days, settings.after_days),
-            ).alias(name)
-            for name, column in (("m", pl.col("case_measured")), ("t", pl.col("first_ts")), ("u", pl.col("last_ts")))
-        ),
-    ).with_columns(
-        pl.col("m").list.any().alias("measured"), pl.col("t").list.min().alias("frost_ts"),
-        pl.col("u").list.max().alias("frost_until"),
-    )  # fmt: skip
-    hits = known.join(usual, on=CASE).filter(pl.col("coldest_c") <= pl.col("limit_c"))
-    rarer = ((1 - pl.col("share")) / (pl.col("share") + settings.chance)).clip(0, settings.most_ratio)
-    told = (pl.col("pairs") >= settings.pairs) & pl.col("follows").is_not_nan()
-    follows = pl.when(told & (pl.col("fault") == "coil")).then(
-        ratio(pl.col("follows") >= settings.follows, settings.follows_ratio, settings.alone_ratio)
+        cold.mean().alias("share"),
+        pl.col("case_min_c").filter(near).min().alias("coldest_c"),
+        pl.col("case_measured").filter(near & cold).any().alias("measured"),
+        pl.col("first_ts").filter(near & cold).min().alias("frost_ts"),
+        pl.col("last_ts").filter(near & cold).max().alias("frost_until"),
     )
+    hits = known.join(usual, on=CASE)
+    at_onset = (pl.col("coldest_c") <= pl.col("limit_c")).fill_null(value=False)
+    follows = pl.col("follows") >= settings.follows
+    rarer = ((1 - pl.col("share")) / (pl.col("share") + settings.chance)).clip(0, settings.most_ratio)
+    mild = ratio(pl.col("coldest_c") <= settings.frost_c, 1.0, settings.mild_ratio)
+    supposed = ratio(pl.col("measured"), 1.0, settings.supposed_ratio)
     empty = pl.when(pl.col("fault") == "battery").then(
         ratio(pl.col("fall_v") >= settings.empty_v, settings.empty_ratio)
     )
+    told = "cause.low_temperature"
     return weighed(
-        hits,
+        hits.filter(at_onset | follows),
         belief(
-            share_of(settings.shares()), rarer, ratio(pl.col("measured"), 1.0, settings.supposed_ratio), follows, empty,
-            ratio(pl.col("coldest_c") <= settings.frost_c, 1.0, settings.mild_ratio),
+            share_of(settings.shares()),
+            pl.when(at_onset).then(rarer * mild * supposed).otherwise(settings.later_ratio),
+            ratio(follows, settings.follows_ratio, settings.apart_ratio), empty,
         ),
         together(
             observation(
-                "cause.low_temperature", "cold_before_onset", pl.col("coldest_c").round(1), "°C",
+                told, "cold_before_onset", pl.when(at_onset).then(pl.col("coldest_c").round(1)), "°C",
                 since=pl.col("frost_ts"), until=pl.col("frost_until"), threshold=pl.col("limit_c").round(1),
                 measured=pl.col("measured"), usual_share=pl.col("share").round(2),
             ),
+            observation(told, "follows_cold", pl.when(follows).then(pl.col("follows").round(2)), "1",
+                        threshold=settings.follows, days=pl.col("pairs")),
         ),
+    )  # fmt: skip
+
+
+def _own(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
+    """Return how cold it gets at each meter, and how its symptom goes with the temperature.
+
+    Changes over some days are compared, not values: what only ever gets worse also gets worse in autumn.
+    """
+    # Of the cell the sag under load, where it is sent; of the sensing element the amplitude, which falls.
+    symptom = pl.when(pl.col("fault") == "battery").then(pl.coalesce("cell_sag_v", "cell_fall_v")).when(
+        pl.col("fault") == "coil"
+    ).then(-pl.col("coil_share"))  # fmt: skip
+    changes = cases.around.sort(*CASE, "day").with_columns(
+        (symptom - symptom.shift(settings.change_days)).over(CASE).alias("worse"),
+        (pl.col("case_min_c") - pl.col("case_min_c").shift(settings.change_days)).over(CASE).alias("warmer_c"),
+    )
+    both = pl.col("worse").is_not_null() & pl.col("warmer_c").is_not_null()
+    # Where nothing changes there is nothing to compare.
+    moves = (pl.col("worse").abs() >= settings.least_change) & both
+    return changes.group_by(CASE).agg(
+        pl.col("case_min_c").quantile(settings.record_share).alias("tenth_c"),
+        moves.sum().cast(pl.Int64).alias("pairs"),
+        (-pl.corr("worse", "warmer_c", method="spearman")).alias("correlation"),
+        pl.col("cell_fall_v").filter(pl.col("offset_d") >= 0).quantile(0.75).alias("fall_v"),
+    ).with_columns(
+        pl.when(pl.col("pairs") >= settings.pairs).then(pl.col("correlation").fill_nan(None)).alias("follows")
     )  # fmt: skip

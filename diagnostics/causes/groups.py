@@ -105,6 +105,7 @@ def installation(cases: Cases, settings: InstallerCauseSettings) -> pl.DataFrame
     """Weigh the excess of an installer, and symptoms that began within days of the installation."""
     group = _weigh(cases, settings, "installation", ("installer",), apart=_bad_lots(cases, settings))
     since = (pl.col("onset_day") - pl.col("installed_on")).dt.total_days()
+    group = group.filter(pl.col("fault") != "battery")  # nobody installs a cell
     early = cases.of("coil", "battery", "actuator").filter(since.is_between(-1, settings.early_days))
     at_once = weighed(
         early,
@@ -135,7 +136,7 @@ def _weigh(
 ) -> pl.DataFrame:
     found = excess(cases, keys, settings, apart).filter(pl.col("observed") >= settings.least_cases)
     if apart is not None:
-        found = found.filter(pl.col("lots") > 1)
+        found = found.filter(pl.col("lots") > 2)
     if found.is_empty():
         return no_weight()
     rows = cases.rows.filter(pl.col("fault") != "low_temperature").with_columns(_key(keys).alias("key"))
@@ -208,12 +209,18 @@ def excess(
         pl.col("failed").fill_null(0),
         (1 - WEARS + WEARS * (wears / wears.mean().over("fault")).fill_nan(1.0)).fill_null(1.0).alias("load"),
     )
-    cells = failed.group_by("fault", "region", "site", "key").agg(
+    within = ("site",) if apart is None else ("site", "production_batch")
+    cells = failed.group_by("fault", "region", *within, "key").agg(
         pl.len().cast(pl.Int64).alias("meters"), pl.col("load").sum(), pl.col("failed").sum().alias("all")
     ).with_columns(
         pl.when(pl.col("site").is_null()).then("all").otherwise(pl.col("all").clip(0, CLUMP)).cast(pl.Int64)
         .alias("observed")
-    ).group_by("fault", "region", "key").agg(pl.col("meters", "load", "all", "observed").sum())  # fmt: skip
+    )  # fmt: skip
+    if apart is not None:
+        # What one lot has is the lot's: it proves nothing against a vendor or an installer.
+        of_lot = pl.col("observed").sum().over("fault", "key", "production_batch")
+        cells = cells.with_columns(pl.col("observed") * (CLUMP / of_lot.clip(CLUMP)))
+    cells = cells.group_by("fault", "region", "key").agg(pl.col("meters", "load", "all", "observed").sum())
     regions = failed.group_by("fault", "region").agg(
         pl.col("load").sum().alias("of_region"), pl.col("failed").sum().alias("in_it")
     )
@@ -231,7 +238,9 @@ def excess(
     lots = failed.filter(pl.col("failed") > 0).group_by("fault", "key").agg(
         pl.col("production_batch").n_unique().cast(pl.Int64).alias("lots")
     )  # fmt: skip
-    groups = groups.join(lots, on=["fault", "key"], how="left").with_columns(pl.col("lots").fill_null(0))
+    groups = groups.join(lots, on=["fault", "key"], how="left").with_columns(
+        pl.col("lots").fill_null(0), pl.col("observed").floor().cast(pl.Int64)
+    )
     if groups.is_empty():
         return empty
     observed, expected = groups["observed"].to_numpy(), np.maximum(groups["expected"].to_numpy(), 1e-9)
