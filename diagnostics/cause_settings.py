@@ -26,6 +26,9 @@ class ColdCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_onl
     record_share: Annotated[
         Weight, Meta(description="Share of the meter's days that count as its coldest, where they are cold enough [1]")
     ] = 0.1
+    everyday_share: Annotated[
+        Weight, Meta(description="Share of frosty days from which on frost is a meter's everyday weather [1]")
+    ] = 0.4
     record_c: Annotated[float, Meta(description="Temperature below which a meter's coldest days count [°C]")] = 3.0
     before_days: Annotated[int, Meta(description="Days before the onset that are looked at [days]", ge=0)] = 4
     after_days: Annotated[int, Meta(description="Days after the onset that are looked at [days]", ge=0)] = 1
@@ -40,12 +43,13 @@ class ColdCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_onl
     ] = 0.6
     mild_ratio: Annotated[float, Meta(description="Ratio of record cold that is no frost [1]", gt=0)] = 0.5
     later_ratio: Annotated[float, Meta(description="Ratio of an onset without such cold [1]", gt=0)] = 0.3
-    change_days: Annotated[int, Meta(description="Days over which symptom and temperature change [days]", ge=1)] = 4
+    change_days: Annotated[int, Meta(description="Days over which symptom and temperature change [days]", ge=1)] = 3
     least_change: Annotated[float, Meta(description="Change of a symptom that counts [V or 1]", gt=0)] = 0.03
     pairs: Annotated[int, Meta(description="Such changes that are needed", ge=3)] = 8
-    follows: Annotated[float, Meta(description="Rank correlation with the cold that counts [1]", gt=0, lt=1)] = 0.45
+    follows: Annotated[float, Meta(description="Rank correlation with the cold that counts [1]", gt=0, lt=1)] = 0.4
     follows_ratio: Annotated[float, Meta(description="Ratio of a symptom that goes with the cold [1]", gt=0)] = 8.0
     apart_ratio: Annotated[float, Meta(description="Ratio of one that does not [1]", gt=0)] = 0.3
+    frozen_ratio: Annotated[float, Meta(description="Ratio of a meter that frost has hit otherwise [1]", gt=0)] = 5.0
     empty_v: Annotated[float, Meta(description="Fall of the resting voltage of an exhausted cell [V]", gt=0)] = 0.08
     empty_ratio: Annotated[float, Meta(description="Ratio of an exhausted cell [1]", gt=0)] = 0.25
 
@@ -93,6 +97,9 @@ class SedimentCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     ] = 0.8
     free_ratio: Annotated[float, Meta(description="Ratio of a motor that turns freely or stands [1]", gt=0)] = 0.05
     overruns_ratio: Annotated[float, Meta(description="Ratio of a valve that misses its end position [1]", gt=0)] = 0.2
+    runs_on_ratio: Annotated[
+        float, Meta(description="Ratio of a closed valve that moves as ever and lets all water through [1]", gt=0)
+    ] = 0.4
     near_days: Annotated[int, Meta(description="Days between the onsets of valves that fail together", ge=1)] = 40
     alone_ratio: Annotated[float, Meta(description="Ratio of a site where no other valve fails [1]", gt=0)] = 0.6
     neighbours_ratio: Annotated[float, Meta(description="Greatest ratio of other valves that fail too [1]", gt=1)] = 5.0
@@ -126,6 +133,9 @@ class AgeCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_only
     ] = 1.5
     free_ratio: Annotated[float, Meta(description="Ratio of a motor that turns freely [1]", gt=0)] = 0.7
     overruns_ratio: Annotated[float, Meta(description="Ratio of a valve that misses its end position [1]", gt=0)] = 0.5
+    runs_on_ratio: Annotated[
+        float, Meta(description="Ratio of a closed valve that moves as ever and lets all water through [1]", gt=0)
+    ] = 0.4
 
 
 class CoverageCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -192,6 +202,10 @@ class TamperCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     enabled: Annotated[bool, Meta(description="Whether this cause is weighed")] = True
     near_days: Annotated[int, Meta(description="Days around the onset in which a code counts [days]", ge=0)] = 10
     code_weight: Annotated[Weight, Meta(description="Weight of a tamper code [1]")] = 0.7
+    actuator_share: Annotated[Weight, Meta(description="Share of actuator faults by tampering, nothing known [1]")] = 0.05
+    runs_on_ratio: Annotated[
+        float, Meta(description="Ratio of a closed valve that moves as ever and lets all water through [1]", gt=0)
+    ] = 8.0
     found_weight: Annotated[Weight, Meta(description="Weight of signs found on site [1]")] = 0.9
 
 

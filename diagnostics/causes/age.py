@@ -6,7 +6,7 @@ import polars as pl
 
 from diagnostics.cause_settings import AgeCauseSettings
 from diagnostics.causes.cause import Cases, belief, cause, no_weight, ratio, share_of, weighed
-from diagnostics.causes.valves import LEAKS, OVERRUNS, RUNS_FREE, RUNS_HARDER, with_valve_signs
+from diagnostics.causes.valves import LEAKS, OVERRUNS, RUNS_FREE, RUNS_HARDER, RUNS_ON, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
@@ -50,6 +50,7 @@ def age(cases: Cases, settings: AgeCauseSettings) -> pl.DataFrame:
     hits = with_valve_signs(rows, cases)
     symptom = ratio(RUNS_HARDER, settings.harder_ratio) * ratio(LEAKS, settings.leaks_ratio)
     symptom *= ratio(RUNS_FREE, settings.free_ratio) * ratio(OVERRUNS, settings.overruns_ratio)
+    symptom *= ratio(RUNS_ON, settings.runs_on_ratio)
     return weighed(
         hits.filter(years.is_not_null()),
         belief(share_of(settings.shares()), older, symptom),

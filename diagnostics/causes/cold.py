@@ -31,9 +31,11 @@ def cold(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
     if rows.is_empty():
         return no_weight()
     known = rows.join(_own(cases, settings), on=CASE).with_columns(
-        # Frost proper, or the coldest days that this meter has seen.
-        pl.max_horizontal(
-            pl.lit(settings.frost_c), pl.min_horizontal(pl.col("tenth_c"), pl.lit(settings.record_c))
+        # Frost proper; where that is everyday weather or never comes, the coldest days that this meter has seen.
+        pl.when(pl.col("usual_c") <= settings.frost_c).then("tenth_c").otherwise(
+            pl.max_horizontal(
+                pl.lit(settings.frost_c), pl.min_horizontal(pl.col("tenth_c"), pl.lit(settings.record_c))
+            )
         ).alias("limit_c")
     )  # fmt: skip
     beside = cases.around.join(known.select(*CASE, "limit_c"), on=CASE)
@@ -46,7 +48,11 @@ def cold(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
         pl.col("first_ts").filter(near & cold).min().alias("frost_ts"),
         pl.col("last_ts").filter(near & cold).max().alias("frost_until"),
     )
-    hits = known.join(usual, on=CASE)
+    froze = pl.concat([
+        cases.fired.filter(pl.col("fault") == "low_temperature", pl.col("strength") == "act").select("meter_id"),
+        cases.earlier.filter(pl.col("fault") == "low_temperature").select("meter_id"),
+    ]).unique().with_columns(pl.lit(value=True).alias("froze"))  # fmt: skip
+    hits = known.join(usual, on=CASE).join(froze, on="meter_id", how="left")
     at_onset = (pl.col("coldest_c") <= pl.col("limit_c")).fill_null(value=False)
     follows = pl.col("follows") >= settings.follows
     rarer = ((1 - pl.col("share")) / (pl.col("share") + settings.chance)).clip(0, settings.most_ratio)
@@ -55,13 +61,18 @@ def cold(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
     empty = pl.when(pl.col("fault") == "battery").then(
         ratio(pl.col("fall_v") >= settings.empty_v, settings.empty_ratio)
     )
+    # What the frost rule says of this meter, it says of its other faults too.
+    frozen = pl.when(pl.col("fault") != "low_temperature").then(
+        ratio(pl.col("froze").fill_null(value=False), settings.frozen_ratio)
+    )
     told = "cause.low_temperature"
     return weighed(
-        hits.filter(at_onset | follows),
+        hits.filter(at_onset | follows | (pl.col("froze") & (pl.col("fault") != "low_temperature"))),
         belief(
             share_of(settings.shares()),
             pl.when(at_onset).then(rarer * mild * supposed).otherwise(settings.later_ratio),
-            ratio(follows, settings.follows_ratio, settings.apart_ratio), empty,
+            ratio(follows, settings.follows_ratio, settings.apart_ratio), frozen,
+            pl.when(~follows.fill_null(value=False)).then(empty),
         ),
         together(
             observation(
@@ -93,6 +104,7 @@ def _own(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
     moves = (pl.col("worse").abs() >= settings.least_change) & both
     return changes.group_by(CASE).agg(
         pl.col("case_min_c").quantile(settings.record_share).alias("tenth_c"),
+        pl.col("case_min_c").quantile(settings.everyday_share).alias("usual_c"),
         moves.sum().cast(pl.Int64).alias("pairs"),
         (-pl.corr("worse", "warmer_c", method="spearman")).alias("correlation"),
         pl.col("cell_fall_v").filter(pl.col("offset_d") >= 0).quantile(0.75).alias("fall_v"),

@@ -7,7 +7,7 @@ import polars as pl
 from diagnostics.cause_settings import SedimentCauseSettings
 from diagnostics.causes.cause import CASE, Cases, belief, cause, no_weight, ratio, weighed
 from diagnostics.causes.neighbours import beside_others
-from diagnostics.causes.valves import LEAKS, OVERRUNS, RUNS_FREE, RUNS_HARDER, STANDS_STILL, with_valve_signs
+from diagnostics.causes.valves import LEAKS, OVERRUNS, RUNS_FREE, RUNS_HARDER, RUNS_ON, STANDS_STILL, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
@@ -43,6 +43,7 @@ def sediment(cases: Cases, settings: SedimentCauseSettings) -> pl.DataFrame:
     # Grit brakes the motor or keeps the seat open. It makes no motor turn freely and kills no driver.
     symptom = ratio(RUNS_HARDER, settings.harder_ratio) * ratio(LEAKS, settings.leaks_ratio)
     symptom *= ratio(RUNS_FREE | STANDS_STILL, settings.free_ratio) * ratio(OVERRUNS, settings.overruns_ratio)
+    symptom *= ratio(RUNS_ON, settings.runs_on_ratio)
     beside = pl.col("excess").clip(settings.alone_ratio, settings.neighbours_ratio)
     worked = pl.col("works_ts").is_not_null()
     own = pl.col("sand_here").fill_null(value=False)

@@ -11,6 +11,7 @@ FREE_RATIO = 0.8  # less than ever: nothing brakes it, the gear has lost the bal
 HARDER_RATIO = 1.3
 SLOWER_RATIO = 1.4
 LEAST_SHARE = 0.3  # of the movements since the onset
+SEAT_SHARE = 0.7  # of the usual use: less seeps through a seat, as much means that the way is open
 
 # Columns of with_valve_signs; null where the meter has not moved its valve or does not tell.
 RUNS_HARDER = pl.col("runs_harder")
@@ -18,6 +19,7 @@ RUNS_FREE = pl.col("runs_free")
 STANDS_STILL = pl.col("stands_still")
 OVERRUNS = pl.col("overruns")
 LEAKS = pl.col("leaks")
+RUNS_ON = pl.col("runs_on")
 
 
 def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
@@ -25,8 +27,8 @@ def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
 
     Adds ``runs_harder`` (current above its baseline, or travel time where no current is sent), ``runs_free`` (current
     below any before), ``stands_still`` (hardly any current: the motor was not driven), ``overruns`` (usual current, but
-    longer: the end position is not seen), ``leaks`` (water flows through the closed valve and it moves as ever), and
-    the medians ``moved_current`` and ``moved_travel`` of the movements that show it, to their baselines [1]. Each is
+longer: the end position is not seen), ``leaks`` (the valve moves as ever and some water passes it closed),
+    ``runs_on`` (the same, but as much water as ever: something holds it open or leads around it), and the medians ``moved_current`` and ``moved_travel`` of the movements that show it, to their baselines [1]. Each is
     null for other faults than the actuator's.
     """
     current, travel = pl.col("current_ratio"), pl.col("travel_ratio")
@@ -40,9 +42,11 @@ def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
         current.filter(harder).median().alias("hard_current"), current.filter(current < FREE_RATIO).median()
         .alias("weak_current"), travel.filter(slower).median().alias("moved_travel"),
     )  # fmt: skip
-    leaked = cases.around.filter(pl.col("fault") == "actuator").group_by(CASE).agg(
-        pl.col("closed_flow_m3").sum().alias("leaked_m3")
-    )  # fmt: skip
+    leaking = cases.around.filter(pl.col("fault") == "actuator", pl.col("closed_flow_m3") > 0)
+    leaked = leaking.group_by(CASE).agg(
+        pl.col("closed_flow_m3").sum().alias("leaked_m3"),
+        (pl.col("closed_flow_m3").median() / pl.col("usual_m3").median()).alias("leaked_share"),
+    )
     known = rows.join(told, on=CASE, how="left", maintain_order="left").join(
         leaked, on=CASE, how="left", maintain_order="left"
     )
@@ -51,13 +55,15 @@ def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
     loose = (pl.col("free") >= LEAST_SHARE) & ~hard
     over = (pl.col("slower") >= LEAST_SHARE) & ~hard & ~loose
     as_ever = ~(still | hard | loose | over).fill_null(value=False)
+    through = (pl.col("leaked_share").is_finite() & (pl.col("leaked_share") >= SEAT_SHARE)).fill_null(value=False)
     actuator = pl.col("fault") == "actuator"
     return known.with_columns(
         pl.when(actuator).then(still).alias("stands_still"),
         pl.when(actuator).then(hard & ~still).alias("runs_harder"),
         pl.when(actuator).then(loose & ~still).alias("runs_free"),
         pl.when(actuator).then(over & ~still).alias("overruns"),
-        pl.when(actuator).then((pl.col("leaked_m3") > 0) & as_ever).alias("leaks"),
+        pl.when(actuator).then((pl.col("leaked_m3") > 0).fill_null(value=False) & as_ever & ~through).alias("leaks"),
+        pl.when(actuator).then(as_ever & through).alias("runs_on"),
         pl.when(still | loose).then(pl.col("weak_current")).when(hard).then(pl.col("hard_current"))
         .alias("moved_current"),
     )  # fmt: skip
