@@ -100,15 +100,16 @@ class SedimentCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=T
     runs_on_ratio: Annotated[
         float, Meta(description="Ratio of a closed valve that moves as ever and lets all water through [1]", gt=0)
     ] = 0.4
+    silent_ratio: Annotated[float, Meta(description="Ratio of a valve that shows none of these [1]", gt=0)] = 0.4
     near_days: Annotated[int, Meta(description="Days between the onsets of valves that fail together", ge=1)] = 40
     alone_ratio: Annotated[float, Meta(description="Ratio of a site where no other valve fails [1]", gt=0)] = 0.6
     neighbours_ratio: Annotated[float, Meta(description="Greatest ratio of other valves that fail too [1]", gt=1)] = 5.0
     works_days: Annotated[int, Meta(description="Days before the onset in which pipe works count [days]", ge=0)] = 120
     works_ratio: Annotated[float, Meta(description="Ratio of pipe works before the onset [1]", gt=1)] = 4.0
     found_weight: Annotated[Weight, Meta(description="Weight of sand found in this meter [1]")] = 0.95
-    found_near_ratio: Annotated[float, Meta(description="Ratio of sand found in another meter of the site [1]", gt=1)] = (
-        5.0
-    )
+    found_near_ratio: Annotated[
+        float, Meta(description="Ratio of sand found in another meter of the site [1]", gt=1)
+    ] = 5.0
 
 
 class AgeCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,9 +119,9 @@ class AgeCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_only
     coil_share: Annotated[Weight, Meta(description="Share of coil faults by age, nothing known [1]")] = 0.2
     battery_share: Annotated[Weight, Meta(description="Share of battery faults by age, nothing known [1]")] = 0.3
     actuator_share: Annotated[Weight, Meta(description="Share of actuator faults by age, nothing known [1]")] = 0.2
-    from_years: Annotated[float, Meta(description="Age below which nothing wears out, the less the younger [a]", gt=0)] = (
-        3.0
-    )
+    from_years: Annotated[
+        float, Meta(description="Age below which nothing wears out, the less the younger [a]", gt=0)
+    ] = 3.0
     battery_growth: Annotated[float, Meta(description="Power of the age by which batteries fail of it [1]", ge=0)] = 3.0
     growth: Annotated[float, Meta(description="Power of the age by which coils and valves fail of it [1]", ge=0)] = 2.0
     most_ratio: Annotated[float, Meta(description="Greatest likelihood ratio of an age among all [1]", gt=1)] = 6.0
@@ -202,7 +203,9 @@ class TamperCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=Tru
     enabled: Annotated[bool, Meta(description="Whether this cause is weighed")] = True
     near_days: Annotated[int, Meta(description="Days around the onset in which a code counts [days]", ge=0)] = 10
     code_weight: Annotated[Weight, Meta(description="Weight of a tamper code [1]")] = 0.7
-    actuator_share: Annotated[Weight, Meta(description="Share of actuator faults by tampering, nothing known [1]")] = 0.05
+    actuator_share: Annotated[Weight, Meta(description="Share of actuator faults by tampering, nothing known [1]")] = (
+        0.05
+    )
     runs_on_ratio: Annotated[
         float, Meta(description="Ratio of a closed valve that moves as ever and lets all water through [1]", gt=0)
     ] = 8.0
@@ -238,7 +241,10 @@ class CauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.12
     told_weight: Annotated[Weight, Meta(description="Weight of a cause that a rule names without a number [1]")] = 0.4
     told_ratio: Annotated[
-        float, Meta(description="Factor on the odds of a cause that a rule names, since causes weigh the same signs [1]", gt=0)
+        float,
+        Meta(
+            description="Factor on the odds of a cause that a rule names, since causes weigh the same signs [1]", gt=0
+        ),
     ] = 0.25
     kept_days: Annotated[
         int,

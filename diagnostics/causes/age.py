@@ -37,9 +37,11 @@ def age(cases: Cases, settings: AgeCauseSettings) -> pl.DataFrame:
         return no_weight()
     years = (pl.col("onset_day") - BORN).dt.total_days() / YEAR_D
     wears = wear(years, settings)
-    everyone = cases.seen.facts.meters.join(cases.seen.features.select("meter_id"), on="meter_id", how="semi").select(
-        *(wear(_years(cases), settings, battery).mean().alias(name) for name, battery in (("cell", True), ("rest", False)))
-    )  # fmt: skip
+    present = cases.seen.features.select("meter_id")
+    everyone = cases.seen.facts.meters.join(present, on="meter_id", how="semi").select(
+        wear(_years(cases), settings, battery=True).mean().alias("cell"),
+        wear(_years(cases), settings, battery=False).mean().alias("rest"),
+    )
     battery = pl.col("fault") == "battery"
     mean = pl.when(battery).then(pl.lit(everyone["cell"].item())).otherwise(pl.lit(everyone["rest"].item()))
     young = (years / settings.from_years).clip(0, 1) ** 2

@@ -9,6 +9,8 @@ from diagnostics.causes.cause import CASE, Cases, belief, cause, no_weight, rati
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
+EXPOSURE = "low_temperature.exposure"  # cold alone, no damage by it
+
 
 @cause(
     "low_temperature",
@@ -42,17 +44,21 @@ def cold(cases: Cases, settings: ColdCauseSettings) -> pl.DataFrame:
     cold = pl.col("case_min_c") <= pl.col("limit_c")
     near = pl.col("offset_d").is_between(-settings.before_days, settings.after_days)
     usual = beside.group_by(CASE).agg(
-        cold.mean().alias("share"),
         pl.col("case_min_c").filter(near).min().alias("coldest_c"),
         pl.col("case_measured").filter(near & cold).any().alias("measured"),
         pl.col("first_ts").filter(near & cold).min().alias("frost_ts"),
         pl.col("last_ts").filter(near & cold).max().alias("frost_until"),
     )
     froze = pl.concat([
-        cases.fired.filter(pl.col("fault") == "low_temperature", pl.col("strength") == "act").select("meter_id"),
+        cases.fired.filter(pl.col("fault") == "low_temperature", pl.col("rule") != EXPOSURE).select("meter_id"),
         cases.earlier.filter(pl.col("fault") == "low_temperature").select("meter_id"),
     ]).unique().with_columns(pl.lit(value=True).alias("froze"))  # fmt: skip
-    hits = known.join(usual, on=CASE).join(froze, on="meter_id", how="left")
+    # How often days like those of the onset have such cold behind them: the chance of a coincidence.
+    span = settings.before_days + settings.after_days + 1
+    chance = beside.join(usual.select(*CASE, "coldest_c"), on=CASE).sort(*CASE, "day").group_by(CASE).agg(
+        (pl.col("case_min_c").rolling_min(span, min_samples=1) <= pl.col("coldest_c")).mean().alias("share")
+    )  # fmt: skip
+    hits = known.join(usual, on=CASE).join(chance, on=CASE).join(froze, on="meter_id", how="left")
     at_onset = (pl.col("coldest_c") <= pl.col("limit_c")).fill_null(value=False)
     follows = pl.col("follows") >= settings.follows
     rarer = ((1 - pl.col("share")) / (pl.col("share") + settings.chance)).clip(0, settings.most_ratio)

@@ -37,19 +37,27 @@ def tamper(cases: Cases, settings: TamperCauseSettings) -> pl.DataFrame:
     )
     signs = pl.col("tamper_signs").fill_null(value=False) | ~pl.col("seal_intact").fill_null(value=True)
     found = cases.seen.facts.inspections.filter(signs).select("meter_id", pl.lit(value=True).alias("found")).unique()
-    hits = with_valve_signs(rows, cases).join(near, on=CASE, how="left", maintain_order="left").join(
-        found, on="meter_id", how="left", maintain_order="left"
+    hits = (
+        with_valve_signs(rows, cases)
+        .join(near, on=CASE, how="left", maintain_order="left")
+        .join(found, on="meter_id", how="left", maintain_order="left")
     )
     return weighed(
         hits,
         pl.max_horizontal(
-            flag(pl.col("found"), settings.found_weight), flag(pl.col("code").is_not_null(), settings.code_weight),
+            flag(pl.col("found"), settings.found_weight),
+            flag(pl.col("code").is_not_null(), settings.code_weight),
             flag(RUNS_ON, belief(settings.actuator_share, pl.lit(settings.runs_on_ratio))),
         ),
         together(
             observation("cause.tamper", "code", pl.col("code"), since=pl.col("code_ts")),
-            observation("cause.tamper", "closed_flow", pl.when(RUNS_ON).then(pl.col("leaked_m3").round(3)), "m³",
-                        share=pl.col("leaked_share").round(2)),
+            observation(
+                "cause.tamper",
+                "closed_flow",
+                pl.when(RUNS_ON).then(pl.col("leaked_m3").round(3)),
+                "m³",
+                share=pl.col("leaked_share").round(2),
+            ),
             observation("cause.tamper", "found_on_site", pl.when(pl.col("found")).then(pl.lit("tamper_signs"))),
         ),
     )

@@ -53,8 +53,9 @@ def moisture(cases: Cases, settings: MoistureCauseSettings) -> pl.DataFrame:
     weaker = fall >= pl.max_horizontal(pl.lit(settings.radio_fall_db), 4 * pl.col("scatter_db").fill_null(0))
     prone = pl.col("flood_prone").fill_null(value=False)
     damp = pl.col("installation").is_in(WET_PLACES)
+    flat = (pl.col("installation") == "indoor").fill_null(value=False)
     place = pl.when(prone).then(settings.flood_ratio).when(damp).then(settings.place_ratio).otherwise(
-        ratio(pl.col("installation") == "indoor", settings.indoor_ratio, settings.outdoor_ratio)
+        ratio(flat, settings.indoor_ratio, settings.outdoor_ratio)
     )  # fmt: skip
     wetter = pl.col("rain_mm") >= settings.rain_mm
     # Rain before the onset says the less, the more often it rains; a flat stays dry in any.
@@ -78,7 +79,8 @@ def moisture(cases: Cases, settings: MoistureCauseSettings) -> pl.DataFrame:
             observation(told, "rain_before_onset",
                         pl.when(wetter).then(pl.col("rain_mm").round(1)), "mm",
                         since=pl.col("rain_ts"), threshold=settings.rain_mm),
-            observation(told, "wet_place", pl.when(prone | damp).then(pl.coalesce("installation", pl.lit("flood_prone"))),
+            observation(told, "wet_place",
+                        pl.when(prone | damp).then(pl.coalesce("installation", pl.lit("flood_prone"))),
                         flood_prone=prone),
             observation(told, "radio_fell", pl.when(weaker).then(fall.round(1)), "dB"),
             observation(told, "neighbours_failed", pl.when(pl.col("excess") > 1).then("others"),

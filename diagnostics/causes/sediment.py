@@ -44,6 +44,8 @@ def sediment(cases: Cases, settings: SedimentCauseSettings) -> pl.DataFrame:
     symptom = ratio(RUNS_HARDER, settings.harder_ratio) * ratio(LEAKS, settings.leaks_ratio)
     symptom *= ratio(RUNS_FREE | STANDS_STILL, settings.free_ratio) * ratio(OVERRUNS, settings.overruns_ratio)
     symptom *= ratio(RUNS_ON, settings.runs_on_ratio)
+    shown = pl.any_horizontal(RUNS_HARDER, LEAKS, RUNS_FREE, STANDS_STILL, OVERRUNS, RUNS_ON).fill_null(value=False)
+    symptom *= ratio(shown, 1.0, settings.silent_ratio)
     beside = pl.col("excess").clip(settings.alone_ratio, settings.neighbours_ratio)
     worked = pl.col("works_ts").is_not_null()
     own = pl.col("sand_here").fill_null(value=False)

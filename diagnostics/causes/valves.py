@@ -25,11 +25,23 @@ RUNS_ON = pl.col("runs_on")
 def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
     """Return `rows` with how the valve moved since the onset.
 
-    Adds ``runs_harder`` (current above its baseline, or travel time where no current is sent), ``runs_free`` (current
-    below any before), ``stands_still`` (hardly any current: the motor was not driven), ``overruns`` (usual current, but
-longer: the end position is not seen), ``leaks`` (the valve moves as ever and some water passes it closed),
-    ``runs_on`` (the same, but as much water as ever: something holds it open or leads around it), and the medians ``moved_current`` and ``moved_travel`` of the movements that show it, to their baselines [1]. Each is
-    null for other faults than the actuator's.
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Cases.
+    cases : Cases
+        Where they are from.
+
+    Returns
+    -------
+    polars.DataFrame
+        With more columns, null for other faults than the actuator's: ``runs_harder`` (current above its baseline, or
+        travel time where no current is sent), ``runs_free`` (current below any before), ``stands_still`` (hardly any
+        current: the motor was not driven), ``overruns`` (usual current, but longer: the end position is not seen),
+        ``leaks`` (it moves as ever and some water passes it closed), ``runs_on`` (the same, but as much water as ever:
+        something holds it open or leads around it). And ``moved_current``, ``moved_travel``, medians of the movements
+        that show it, to their baselines [1]; ``leaked_m3`` through the closed valve [m³] and ``leaked_share``, a
+        day's median to the usual use of a day [1].
     """
     current, travel = pl.col("current_ratio"), pl.col("travel_ratio")
     moved = pl.col("valve_moved").fill_null(value=False)
