@@ -171,7 +171,7 @@ class GroupCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 
     enabled: Annotated[bool, Meta(description="Whether this cause is weighed")] = True
     least_cases: Annotated[int, Meta(description="Cases of the group that are needed", ge=2)] = 3
-    bad_share: Annotated[float, Meta(description="Share of groups that are bad, nothing known [1]", gt=0, lt=1)] = 0.03
+    bad_share: Annotated[float, Meta(description="Share of groups that are bad, nothing known [1]", gt=0, lt=1)] = 0.01
     bad_times: Annotated[float, Meta(description="Mean multiple of the usual rate in a bad group [1]", gt=1)] = 4.0
     bad_spread: Annotated[float, Meta(description="Shape of its gamma distribution [1]", gt=0)] = 3.0
 
@@ -179,6 +179,7 @@ class GroupCauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
 class ModuleCauseSettings(GroupCauseSettings, _Shares, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A module vendor, or its modules of a year, as a cause."""
 
+    bad_share: Annotated[float, Meta(description="Share of groups that are bad, nothing known [1]", gt=0, lt=1)] = 0.03
     coil_share: Annotated[Weight, Meta(description="Share of coil faults by electronics, nothing known [1]")] = 0.05
     actuator_share: Annotated[
         Weight, Meta(description="Share of actuator faults by electronics, nothing known [1]")
@@ -191,6 +192,7 @@ class ModuleCauseSettings(GroupCauseSettings, _Shares, frozen=True, forbid_unkno
 class InstallerCauseSettings(GroupCauseSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """An installer, or the installation itself, as a cause."""
 
+    bad_share: Annotated[float, Meta(description="Share of groups that are bad, nothing known [1]", gt=0, lt=1)] = 0.03
     early_days: Annotated[
         int, Meta(description="Days after installation in which a fault counts as there from the start [days]", ge=0)
     ] = 15
