@@ -45,7 +45,7 @@ class ColdCauseSettings(_Shares, frozen=True, forbid_unknown_fields=True, kw_onl
     later_ratio: Annotated[float, Meta(description="Ratio of an onset without such cold [1]", gt=0)] = 0.3
     change_days: Annotated[int, Meta(description="Days over which symptom and temperature change [days]", ge=1)] = 3
     least_change: Annotated[float, Meta(description="Change of a symptom that counts [V or 1]", gt=0)] = 0.03
-    pairs: Annotated[int, Meta(description="Such changes that are needed", ge=3)] = 8
+    pairs: Annotated[int, Meta(description="Such changes that are needed", ge=3)] = 6
     follows: Annotated[float, Meta(description="Rank correlation with the cold that counts [1]", gt=0, lt=1)] = 0.4
     follows_ratio: Annotated[float, Meta(description="Ratio of a symptom that goes with the cold [1]", gt=0)] = 8.0
     apart_ratio: Annotated[float, Meta(description="Ratio of one that does not [1]", gt=0)] = 0.3
@@ -184,6 +184,9 @@ class ModuleCauseSettings(GroupCauseSettings, _Shares, frozen=True, forbid_unkno
     actuator_share: Annotated[
         Weight, Meta(description="Share of actuator faults by electronics, nothing known [1]")
     ] = 0.06
+    mechanical_share: Annotated[
+        Weight, Meta(description="Share of a group's weight that a valve with a mechanical symptom keeps [1]")
+    ] = 0.2
     still_ratio: Annotated[float, Meta(description="Likelihood ratio of a motor that is not driven [1]", gt=0)] = 15.0
     bits_ratio: Annotated[float, Meta(description="Ratio of jumps by whole register bits [1]", gt=0)] = 20.0
     jump_ratio: Annotated[float, Meta(description="Ratio of other jumps that came back [1]", gt=0)] = 6.0

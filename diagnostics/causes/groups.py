@@ -12,7 +12,7 @@ from scipy import stats
 from diagnostics.cause_settings import AgeCauseSettings, GroupCauseSettings, InstallerCauseSettings, ModuleCauseSettings
 from diagnostics.causes.age import BORN, YEAR_D, wear
 from diagnostics.causes.cause import CASE, Cases, belief, cause, no_weight, ratio, share_of, weighed
-from diagnostics.causes.valves import STANDS_STILL, with_valve_signs
+from diagnostics.causes.valves import LEAKS, RUNS_FREE, RUNS_HARDER, STANDS_STILL, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
@@ -64,6 +64,15 @@ def module(cases: Cases, settings: ModuleCauseSettings) -> pl.DataFrame:
     bad = _bad_lots(cases, settings)
     looks = [_weigh(cases, settings, "module", keys, apart=bad) for keys in (("module_vendor",), GENERATION)]
     rows = with_valve_signs(cases.of("coil", "battery", "actuator"), cases)
+    # What brakes a motor, strips a gear or wears a seat is no electronics, however many of its meters have it.
+    mechanical = pl.any_horizontal(RUNS_HARDER, RUNS_FREE, LEAKS).fill_null(value=False)
+    worn = rows.filter(mechanical).select(*CASE, pl.lit(settings.mechanical_share).alias("kept"))
+    looks = [
+        look.join(worn, on=CASE, how="left", maintain_order="left")
+        .with_columns(pl.col("weight") * pl.col("kept").fill_null(1.0))
+        .drop("kept")
+        for look in looks
+    ]
     bits = cases.around.group_by(CASE).agg(
         (pl.col("drop_bits").fill_null(0) > 0).any().alias("bits"), (pl.col("jumps") > 0).any().alias("jumped")
     )  # fmt: skip
