@@ -250,7 +250,7 @@ class CauseSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         Meta(
             description="Factor on the odds of a cause that a rule names, since causes weigh the same signs [1]", gt=0
         ),
-    ] = 0.25
+    ] = 0.15
     kept_days: Annotated[
         int,
         Meta(description="Days before the onset leaves the window from which on the earlier cause joins [days]", ge=0),

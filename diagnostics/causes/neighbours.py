@@ -32,7 +32,11 @@ def beside_others(cases: Cases, faults: tuple[str, ...], near_days: int) -> pl.D
     place = ["region", "site"]
     present = cases.seen.features.select("meter_id")
     known = cases.seen.facts.meters.join(present, on="meter_id", how="semi").select("meter_id", *place)
-    found = cases.rows.filter(pl.col("fault").is_in(faults)).select("meter_id", *place, "production_batch", "onset_day").unique()
+    found = (
+        cases.rows.filter(pl.col("fault").is_in(faults))
+        .select("meter_id", *place, "production_batch", "onset_day")
+        .unique()
+    )
     rate = found["meter_id"].n_unique() / max(known.height, 1)
     share = min(1.0, (2 * near_days + 1) / WINDOW_DAYS)
     sizes = known.drop_nulls("site").group_by(place).agg(pl.len().alias("meters"))
@@ -46,7 +50,10 @@ def beside_others(cases: Cases, faults: tuple[str, ...], near_days: int) -> pl.D
         )
         .unique([*CASE, "meter_id_other"])
         .group_by(CASE)
-        .agg(pl.len().cast(pl.Int64).alias("others"), pl.when(same_lot).then(SAME_LOT).otherwise(1.0).sum().alias("count"))
+        .agg(
+            pl.len().cast(pl.Int64).alias("others"),
+            pl.when(same_lot).then(SAME_LOT).otherwise(1.0).sum().alias("count"),
+        )
     )
     expected = (pl.col("meters") - 1) * rate * share
     return (

@@ -62,9 +62,11 @@ def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
     known = rows.join(told, on=CASE, how="left", maintain_order="left").join(
         leaked, on=CASE, how="left", maintain_order="left"
     )
-    still = pl.col("dead") >= LEAST_SHARE
+    # Meters that send no current are judged by the time alone.
+    timed = pl.col("dead").is_null() & pl.col("slower").is_not_null()
+    still = pl.when(timed).then(False).otherwise(pl.col("dead") >= LEAST_SHARE)
     hard = (pl.col("harder") >= LEAST_SHARE) | (pl.col("harder").is_null() & (pl.col("slower") >= LEAST_SHARE))
-    loose = (pl.col("free") >= LEAST_SHARE) & ~hard
+    loose = pl.when(timed).then(False).otherwise(pl.col("free") >= LEAST_SHARE) & ~hard
     over = (pl.col("slower") >= LEAST_SHARE) & ~hard & ~loose
     as_ever = ~(still | hard | loose | over).fill_null(value=False)
     through = (pl.col("leaked_share").is_finite() & (pl.col("leaked_share") >= SEAT_SHARE)).fill_null(value=False)
