@@ -9,8 +9,17 @@ import argparse
 import sys
 from importlib import import_module
 
-NAMES = ("receive", "files_to_lake", "daily_profile", "payload_shapes", "whole_line", "hot_path", "judge_rules")
-TOOLS = ("judge_rules", "judge_alicante", "rule_pictures")  # with options of their own
+NAMES = (
+    "receive",
+    "files_to_lake",
+    "daily_profile",
+    "long_history",
+    "payload_shapes",
+    "whole_line",
+    "hot_path",
+    "judge_rules",
+)
+TOOLS = ("judge_rules", "judge_alicante", "rule_pictures", "batch_study")  # with options of their own
 
 
 def _measured(arguments: list[str]) -> bool:

@@ -21,10 +21,10 @@ from pathlib import Path
 import polars as pl
 
 from benchmarks.fleets import ALL_SIGNALS, MISSING, MISSING_FILES, SIMULATORS, Fleet, meters_of, simulated, site_of
-from benchmarks.rejudging import days_of, ends_of, findings_over, kept_daily_rows, showing
+from benchmarks.rejudging import days_of, ends_of, findings_over, groups_at, kept_daily_rows, showing
 from data import samples
-from lake.vocabulary import FAULTS
-from models.judging import ALL, Scores, judge, pooled
+from lake.vocabulary import BATCH_VERDICTS, FAULTS
+from models.judging import ALL, LotScores, Scores, bad_lots, judge, judge_lots, pooled
 
 _KEPT = Path(tempfile.gettempdir()) / "metriage-judged"
 _SHOWN = 15
@@ -47,6 +47,10 @@ class Judged:
         What is missing from it, or ``all signals``.
     scores : Scores
         What came of it.
+    lots : LotScores
+        The same of its lots.
+    groups : polars.DataFrame
+        Batch findings of the last diagnosis, those that stand out or are bad lots.
     made_s, diagnosed_s : float
         Time for site and daily rows, and for all diagnoses [s].
     diagnoses : int
@@ -56,6 +60,8 @@ class Judged:
     fleet: str
     missing: str
     scores: Scores
+    lots: LotScores
+    groups: pl.DataFrame
     made_s: float
     diagnosed_s: float
     diagnoses: int
@@ -135,9 +141,16 @@ def judged(
         sought = pl.col("fault").is_in(haste.faults)
         truth, findings = truth.with_columns(pl.col("detectable") & sought), findings.filter(sought)
     scores = judge(truth, findings, days[0], days[-1], meters)
+    groups = groups_at(site, seen, findings, times[-1])
+    bad = bad_lots(fleet.truth(), meters)
+    lots = judge_lots(bad, groups)
+    truly = pl.struct("key", "fault").is_in(bad.select(pl.struct("key", "fault")).to_series().implode())
+    told = (pl.col("verdict") != "normal") | ((pl.col("scope") == "production_batch") & truly)
     done = time.perf_counter()
     name = f"{fleet.folder.name} ({haste.told()})" if haste.told() else fleet.folder.name
-    return Judged(name, missing or ALL_SIGNALS, scores, made - began, done - made, len(times))
+    return Judged(
+        name, missing or ALL_SIGNALS, scores, lots, groups.filter(told), made - began, done - made, len(times)
+    )
 
 
 def lines(results: Sequence[Judged]) -> Iterator[str]:
@@ -150,12 +163,15 @@ def lines(results: Sequence[Judged]) -> Iterator[str]:
         )
         yield from table(scores.faults)
         yield from _reasons(scores)
+        yield from _lots(result)
         yield ""
     kinds = list(dict.fromkeys(result.missing for result in results))
     if len(results) > len(kinds):
         for kind in kinds:
             yield f"all fleets, {kind}"
-            yield from table(pooled([result.scores for result in results if result.missing == kind]))
+            own = [result for result in results if result.missing == kind]
+            yield from table(pooled([result.scores for result in own]))
+            yield _called([result.lots for result in own])
             yield ""
     if len(kinds) > 1:
         yield "recall / precision by what is missing"
@@ -172,6 +188,28 @@ def table(faults: pl.DataFrame) -> Iterator[str]:
             f"{_figure(row['lead_median_d'], 1):>10}{_figure(row['lead_p10_d'], 1):>9}{_figure(row['cause_right']):>8}"
             f"{row['false_rate']:>16.2f}"
         )
+
+
+def _lots(result: Judged) -> Iterator[str]:
+    """Yield which bad lots were found, and every group that stands out."""
+    yield _called([result.lots])
+    bad = set(result.lots.lots.filter("bad").select("key", "fault").iter_rows())
+    order = pl.col("verdict").replace_strict(_VERDICTS, default=9, return_dtype=pl.Int64)
+    for row in result.groups.sort(order, "q_value", "scope", "key").head(_SHOWN).iter_rows(named=True):
+        truly = row["scope"] == "production_batch" and (row["key"], row["fault"]) in bad
+        yield (
+            f"    {row['verdict']:14}{row['scope']} {row['key']}, {row['fault']}: {row['observed']} of {row['meters']},"
+            f" {row['expected']:.1f} expected, q {row['q_value']:.2g}, cause {row['cause']}{', truly bad' * truly}"
+        )
+
+
+def _called(lots: Sequence[LotScores]) -> str:
+    every = pl.concat([each.faults.filter(fault=ALL) for each in lots]).select("hits", "bad", "false_acts").sum()
+    hits, bad, false = every.row(0)
+    return f"  lots: {hits} of {bad} bad ones called, {false} others called"
+
+
+_VERDICTS = {name: place for place, name in enumerate(BATCH_VERDICTS)}
 
 
 def _figure(value: float | None, digits: int = 2) -> str:

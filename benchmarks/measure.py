@@ -6,10 +6,12 @@ import os
 import statistics
 import subprocess
 import sys
+import tempfile
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
@@ -24,11 +26,14 @@ class Figures:
         Time on the clock and on the processors [s].
     peak_mb : float
         Highest summed PSS of the process and its children [MB].
+    said : str
+        What it wrote on its standard output.
     """
 
     wall_s: float
     cpu_s: float
     peak_mb: float
+    said: str = ""
 
 
 def tree_pss_mb(process: psutil.Process) -> float:
@@ -40,6 +45,18 @@ def tree_pss_mb(process: psutil.Process) -> float:
         except psutil.Error:
             continue
     return total / 1e6
+
+
+def anonymous_mb(process: psutil.Process) -> float:
+    """Return the anonymous memory of one process [MB]: what it has taken itself, without pages of files.
+
+    PSS divides the pages of libraries by how many processes map them, so that it moves when a neighbour comes or goes.
+    """
+    try:
+        rollup = Path(f"/proc/{process.pid}/smaps_rollup").read_text(encoding="ascii")
+    except OSError:  # it has just ended, or this is no Linux
+        return 0.0
+    return sum(int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss_Anon:")) * 1024 / 1e6
 
 
 def _children(process: psutil.Process) -> list[psutil.Process]:
@@ -79,8 +96,8 @@ class PeakMemory:
         return self.peak_mb
 
 
-def run_process(command: Sequence[str]) -> Figures:
-    """Run a command to its end and return what it cost.
+def run_process(command: Sequence[str], variables: Mapping[str, str] | None = None) -> Figures:
+    """Run a command to its end, with `variables` added to its environment, and return what it cost.
 
     Raises
     ------
@@ -88,14 +105,19 @@ def run_process(command: Sequence[str]) -> Figures:
         It failed.
     """
     before = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+    with (
+        tempfile.TemporaryFile() as output,
+        subprocess.Popen(command, stdout=output, env=os.environ | (variables or {})) as process,
+    ):
         peak = PeakMemory(process.pid)
         used = _wait(process)
         wall = time.perf_counter() - before
-    peak_mb = peak.stop()
+        peak_mb = peak.stop()
+        output.seek(0)
+        said = output.read().decode(errors="replace")
     if process.returncode:
         raise subprocess.CalledProcessError(process.returncode, command)
-    return Figures(wall, used, peak_mb)
+    return Figures(wall, used, peak_mb, said)
 
 
 def _wait(process: subprocess.Popen[bytes]) -> float:

@@ -35,7 +35,10 @@ _PROFILE_MODULES = ("diagnostics.daily", "diagnostics.chain", "diagnostics.local
 # Of these only values are used, which are told themselves: they may change without other daily rows.
 _VALUES_ALONE = ("diagnostics.settings", "diagnostics.features")
 # Methods of the line that have no part in the daily rows.
-_JUDGING = ("step", "conclude", "can_step", "_reception", "_previous", "_recent_days", "_out_of_place")
+_JUDGING = (
+    "step", "conclude", "can_step", "_reception", "_previous", "_recent_days", "_out_of_place", "groups", "cohort",
+    "_today", "_history",
+)  # fmt: skip
 
 
 def days_of(site: Site) -> list[date]:
@@ -211,3 +214,26 @@ def findings_over(
             last = as_of
             progress(number, len(times))
     return pl.concat(found)
+
+
+def groups_at(site: Site, rows: pl.DataFrame, findings: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return the batch findings of a diagnosis.
+
+    Parameters
+    ----------
+    site : Site
+        Its settings and facts.
+    rows : polars.DataFrame
+        What :func:`daily_rows` returned.
+    findings : polars.DataFrame
+        What :func:`findings_over` returned for times up to this one.
+    as_of : datetime
+        Time of the diagnosis.
+    """
+    line = DiagnosisLine(site.lake, site.lake, site.settings, "backtest", facts=_facts(site))
+    known = findings.filter(pl.col("as_of") <= as_of)
+    own = pl.col("as_of") == as_of
+    groups, _ = line.groups(
+        "judged", as_of, DayMemory(rows).window(as_of), known.filter(own), known.filter(~own).lazy()
+    )
+    return groups

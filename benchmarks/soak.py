@@ -25,7 +25,7 @@ from pathlib import Path
 import psutil
 from matplotlib.figure import Figure
 
-from benchmarks.measure import tree_pss_mb
+from benchmarks.measure import anonymous_mb, tree_pss_mb
 from benchmarks.plain_line import PlainLine
 from benchmarks.replay_alicante import spooled
 from ingest.account import State
@@ -52,6 +52,8 @@ class Sample:
         Since the beginning [s].
     pss_mb : float
         Summed proportional memory of the daemon's processes [MB].
+    own_mb : float
+        Anonymous memory of those that last: the daemon and its writer, without a compaction beside them [MB].
     descriptors, threads, processes : int
         Of the daemon's processes together.
     sent : int
@@ -70,6 +72,7 @@ class Sample:
 
     at_s: float
     pss_mb: float
+    own_mb: float
     descriptors: int
     threads: int
     processes: int
@@ -116,6 +119,7 @@ class Sampler:
         return Sample(
             at_s=round(time.monotonic() - self._begun, 1),
             pss_mb=round(tree_pss_mb(root), 1),
+            own_mb=round(sum(anonymous_mb(member) for member in (root, *filter(_lasts, members[1:]))), 1),
             descriptors=sum(_of(member.num_fds) for member in members),
             threads=sum(_of(member.num_threads) for member in members),
             processes=len(members),
@@ -147,6 +151,14 @@ def _of(count: Callable[[], int]) -> int:
         return count()
     except psutil.Error:  # it has just ended
         return 0
+
+
+def _lasts(process: psutil.Process) -> bool:
+    """Tell the writer from a compaction, which comes and goes."""
+    try:
+        return "compact" not in process.cmdline()
+    except psutil.Error:
+        return False
 
 
 def _position(site: Path) -> int:
@@ -219,12 +231,13 @@ def grown(samples: Sequence[Sample]) -> list[str]:
     """Return what has grown from each third of the soak to the next, after the warm-up.
 
     A leak grows in both steps. What grows in the first alone fills up to its bound: the duplicate index, the backlog
-    that other work on the machine causes, threads of the pool that the lake's writer keeps.
+    that other work on the machine causes, threads of the pool that the lake's writer keeps. Judged is the memory that
+    the lasting processes have taken themselves: PSS counts pages of libraries, by how many others map them.
     """
     settled = samples[int(len(samples) * _WARM_UP) :]
     third = max(1, len(settled) // 3)
     problems = []
-    for name, slack in (("pss_mb", _SLACK_MB), ("descriptors", 20), ("threads", 5), ("wal_mb", 70.0)):
+    for name, slack in (("own_mb", _SLACK_MB), ("descriptors", 20), ("threads", 5), ("wal_mb", 70.0)):
         first, second, last = (
             statistics.median(getattr(s, name) for s in part)
             for part in (settled[:third], settled[third:-third] or settled[-third:], settled[-third:])
@@ -266,7 +279,7 @@ def lines(samples: Sequence[Sample], outcome: Outcome, rate: float) -> list[str]
 
 def draw(samples: Sequence[Sample], file: Path) -> None:
     """Draw the samples over time."""
-    names = ("pss_mb", "lag", "waiting", "wal_mb", "lake_files", "descriptors")
+    names = ("pss_mb", "own_mb", "lag", "waiting", "wal_mb", "lake_files", "descriptors")
     figure = Figure(figsize=(9, 11), layout="constrained")
     axes = figure.subplots(len(names), 1, sharex=True)
     for axis, name in zip(axes, names, strict=True):

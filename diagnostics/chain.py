@@ -19,6 +19,7 @@ import polars as pl
 from diagnostics.segments import Segments
 from diagnostics.settings import ProfileSettings
 from lake.schemas import DAILY
+from lake.sorting import sorted_by
 from lake.vocabulary import DAY_STATE, VALVE_COMMANDS, VALVE_STATES, Column
 
 Array: TypeAlias = npt.NDArray[np.float64]
@@ -94,7 +95,7 @@ def chain(
 
 def _spliced(known: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return each touched meter's rows from its first fresh day on, by meter and day, and the row before them."""
-    rows = _sorted(DAILY.conform(fresh))
+    rows = sorted_by(DAILY.conform(fresh), ("meter_id", "day"))
     if known.is_empty() or rows.is_empty():
         return rows, DAILY.empty()
     first = rows.group_by("meter_id").agg(pl.col("day").min().alias("first_day"))
@@ -106,13 +107,6 @@ def _spliced(known: pl.DataFrame, fresh: pl.DataFrame) -> tuple[pl.DataFrame, pl
     if later.height:
         rows = pl.concat([rows, DAILY.conform(later)]).sort("meter_id", "day")
     return rows, anchors
-
-
-def _sorted(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return `rows` by meter and day, as they are where they stand so."""
-    meter, day = pl.col("meter_id"), pl.col("day")
-    rises = (meter > meter.shift(1)) | ((meter == meter.shift(1)) & (day > day.shift(1)))
-    return rows if rows.select(rises.all()).item() else rows.sort("meter_id", "day")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,10 +14,11 @@ import polars as pl
 from diagnostics.register import MICROSECONDS, register_profile
 from diagnostics.segments import Floats, Integers, Segments
 from diagnostics.settings import ProfileSettings
-from diagnostics.sources import several_sources, sources_profile
+from diagnostics.sources import sources_profile
 from diagnostics.usable import VALVE, Keyed, Usable, is_disowned, keyed_readings, usable_readings
 from diagnostics.valve import valve_profile
 from lake.schemas import DAILY
+from lake.sorting import sorted_by
 
 # Twice the overload flow of a meter grows with the square of its caliber: DN20 10 m³/h, DN40 40 m³/h.
 CALIBER_PER_FLOW = 40.0
@@ -72,14 +73,15 @@ def day_profile(
         *_signals(usable, settings),
         _battery(usable),
         _valve(usable, settings),
-        sources_profile(keyed.rows(["source"]), usable.every, settings),
+        sources_profile(keyed.rows(["source"]), usable.every, settings) if keyed.has_several_sources else None,
         _codes(keyed, _received(error_codes, as_of)),
     ]
     for part in parts:
         if part is not None:
             profile = _beside(profile, part)
     filled = profile.with_columns(pl.col("usable_readings", "seq_resets").fill_null(0))
-    return DAILY.conform(filled.drop("key").sort("meter_id", "day").with_columns(pl.lit(as_of).alias("as_of")))
+    made = filled.drop("key").with_columns(pl.lit(as_of).alias("as_of"))
+    return DAILY.conform(sorted_by(made, ("meter_id", "day")))
 
 
 def _received(rows: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
@@ -144,7 +146,7 @@ def _intervals(runs: Segments, ts: Integers, received: Integers) -> tuple[Floats
 
 def _sources(keyed: Keyed) -> pl.Series | pl.Expr:
     """Return by how many sources each day came."""
-    if not several_sources(keyed.told):
+    if not keyed.has_several_sources:
         return pl.lit(1, dtype=pl.Int64).alias("sources")
     counted = keyed.rows(["source"]).group_by("key", maintain_order=True)
     return counted.agg(pl.col("source").n_unique().cast(pl.Int64))["source"].alias("sources")
@@ -199,8 +201,7 @@ def _register(usable: Usable, limits: Floats, settings: ProfileSettings) -> pl.D
     told = told.select(name for name in ("key", "ts", "volume_m3", "valve_state", "ambiguous") if name in told.columns)
     if "ambiguous" in told.columns:
         told = told.filter(~pl.col("ambiguous")).drop("ambiguous")
-    sent = _one_a_time(told)
-    return register_profile(sent.with_columns(pl.Series("flow_limit_m3h", limits[sent["key"].to_numpy()])), settings)
+    return register_profile(_one_a_time(told), limits, settings)
 
 
 def _one_a_time(told: pl.DataFrame) -> pl.DataFrame:

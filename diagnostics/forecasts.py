@@ -1,8 +1,8 @@
-"""Rows of the table ``forecasts``: battery life, risk of frost, and water that faulty coils did not register."""
+"""Rows of the table ``forecasts``: battery life, frost, water that was not registered, failures and spares to come."""
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime
 
 import polars as pl
 
@@ -34,6 +34,48 @@ def forecasts(seen: View, unregistered: pl.DataFrame, today: date, settings: Rul
     """
     parts = [_battery(seen, settings), _frost(seen, today, settings), _water(unregistered)]
     return pl.concat([FORECASTS.conform(part) for part in parts]).sort("kind", "meter_id")
+
+
+def group_forecasts(ahead: pl.DataFrame, as_of: datetime) -> pl.DataFrame:
+    """Return failures to come and spares as rows of the table.
+
+    Parameters
+    ----------
+    ahead : polars.DataFrame
+        What :func:`diagnostics.failure_forecast.failure_forecast` returned.
+    as_of : datetime
+        Time of the diagnosis (UTC), from which on is counted.
+
+    Returns
+    -------
+    polars.DataFrame
+        Conforms to :data:`lake.schemas.FORECASTS`; ``diagnosis_id, mode, as_of`` are empty.
+    """
+    spares = pl.col("kind") == "spares"
+    rests_on = observation(
+        "forecast.failures", "failures_so_far", pl.when(~spares).then("observed"), "",
+        expected=pl.col("expected").round(2), at_risk=pl.col("meters"), basis=pl.col("basis"),
+        shape=pl.col("shape").round(3),
+    )  # fmt: skip
+    stock = observation(
+        "forecast.spares", "failures_to_come", pl.when(spares).then(pl.col("expected").round(2)), "",
+        waiting=pl.col("waiting"), service_level=pl.col("service_level"), days=pl.col("days"),
+    )  # fmt: skip
+    return FORECASTS.conform(
+        ahead.select(
+            "kind",
+            "value",
+            "value_low",
+            "value_high",
+            pl.lit("meters").alias("unit"),
+            pl.lit(as_of).alias("from"),
+            (pl.lit(as_of) + pl.duration(days=pl.col("days"))).alias("until"),
+            _encoded(rests_on, stock),
+            "fault",
+            "scope",
+            "key",
+        )
+    )
 
 
 def _encoded(*observations: pl.Expr) -> pl.Expr:

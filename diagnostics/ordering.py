@@ -11,10 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from diagnostics.segments import Flags, Integers, Segments
+from diagnostics.segments import Integers
 
 # Of readings of one time; what a source or counter does not tell comes last.
 TIE_ORDER = ("source", "seq", "received_at")
+FEW_MOVED = 0.01  # of all readings: less than what it costs to look every one up
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,12 +29,15 @@ class Order:
     keys : numpy.ndarray, shape (readings kept,)
         Key of each reading in order.
     rows : numpy.ndarray, shape (readings kept,), or None
-        Where it stood before; None: they stand in order, and all are kept.
+        Where it stood before; None: all are kept, and stand in order but for those `moved`.
+    moved : tuple of numpy.ndarray, optional
+        Places that hold another reading than the one that stood there, and where those stood.
     """
 
     heads: pl.DataFrame
     keys: Integers
     rows: Integers | None
+    moved: tuple[Integers, Integers] | None = None
 
     @classmethod
     def empty(cls) -> Order:
@@ -44,19 +48,53 @@ class Order:
         """Return `readings` in order, with ``key``."""
         if not readings.columns:
             return _key(self.keys).to_frame()
-        placed = readings.rechunk() if self.rows is None else readings[self.rows]
-        return placed.with_columns(_key(self.keys))
+        return self._placed(readings).with_columns(_key(self.keys))
 
     def of_some(self, readings: pl.DataFrame, at: Integers) -> pl.DataFrame:
         """Return some of the readings, which stood `at` these places, in order and with ``key``."""
-        if self.rows is None:
+        place = self._place(at)
+        if place is at:
             return readings.rechunk().with_columns(_key(self.keys[at]))
-        height = max(int(self.rows.max(initial=-1)), int(at.max(initial=-1))) + 1
-        among = np.full(height, -1)
-        among[at] = np.arange(len(at))
-        chosen = among[self.rows]
-        kept = chosen >= 0
-        return readings[chosen[kept]].with_columns(_key(self.keys[kept]))
+        chosen = np.flatnonzero(place >= 0)
+        chosen = chosen[np.argsort(place[chosen], kind="stable")]
+        return readings[chosen].with_columns(_key(self.keys[place[chosen]]))
+
+    def _placed(self, readings: pl.DataFrame) -> pl.DataFrame:
+        if self.rows is not None:
+            return readings[self.rows]
+        if self.moved is None:
+            return readings.rechunk()
+        return pl.DataFrame([self._with_moved(values.rechunk()) for values in readings])
+
+    def _with_moved(self, values: pl.Series) -> pl.Series:
+        if self.moved is None or values.dtype == pl.List:  # of lists no single one can be set
+            return values.gather(self._rows())
+        places, before = self.moved
+        return values.clone().scatter(places, values.gather(before))
+
+    def _place(self, at: Integers) -> Integers:
+        """Return the places of the readings that stood `at` these, -1 for those that are not kept."""
+        if self.rows is None and self.moved is None:
+            return at
+        if self.rows is not None:
+            places = np.full(max(int(self.rows.max(initial=-1)), int(at.max(initial=-1))) + 1, -1)
+            places[self.rows] = np.arange(len(self.rows))
+            return places[at]
+        to, before = self.moved  # type: ignore[misc]
+        by_before = np.argsort(before)
+        to, before = to[by_before], before[by_before]
+        near = np.minimum(np.searchsorted(before, at), len(before) - 1)
+        place: Integers = np.where(before[near] == at, to[near], at)
+        return place
+
+    def _rows(self) -> Integers:
+        """Return where each reading in order stood before."""
+        if self.rows is not None:
+            return self.rows
+        rows = np.arange(len(self.keys))
+        if self.moved is not None:
+            rows[self.moved[0]] = self.moved[1]
+        return rows
 
     def only(self, days: pl.DataFrame | None) -> Order:
         """Return the order of the readings that fall on `days` (``day``, or ``meter_id`` and ``day``); None: all."""
@@ -70,113 +108,130 @@ class Order:
             return self
         there = np.flatnonzero(kept[self.keys])
         renumbered = (np.cumsum(kept) - 1)[self.keys[there]]
-        return Order(self.heads.filter(pl.Series(kept)), renumbered, there if self.rows is None else self.rows[there])
+        return Order(self.heads.filter(pl.Series(kept)), renumbered, self._rows()[there])
 
 
 def _key(keys: Integers) -> pl.Series:
     return pl.Series("key", keys, dtype=pl.Int64).set_sorted()
 
 
-def in_order(readings: pl.DataFrame) -> Order:
+def in_order(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
     """Return the order of `readings`.
 
     Parameters
     ----------
     readings : polars.DataFrame
-        Needs ``meter_id, day`` and ``ts``; of one time, readings go by :data:`TIE_ORDER` where there.
+        ``meter_id, day`` and ``ts``.
+    told : polars.DataFrame
+        The same readings: where it has the columns :data:`TIE_ORDER`, those of one time go by them.
     """
     if readings.is_empty():
         return Order.empty()
-    keys = _numbered(readings)
-    heads = readings.select(pl.col("meter_id", "day").gather(Segments.of(keys).starts))
+    starts = _starts(readings)
+    heads = readings.select(pl.col("meter_id", "day").gather(starts))
     ts = readings["ts"].to_physical().to_numpy()
     rows = None
     if heads.n_unique() < heads.height:
-        heads, keys, rows = _run_by_run(heads, keys, ts)
+        heads, starts, rows = _run_by_run(heads, starts, ts)
         ts = ts[rows]
     took = np.diff(ts)
-    same = np.diff(keys) == 0
-    if bool((same & (took < 0)).any()):
-        return _sorted(readings)
-    tie = same & (took == 0)
-    if tie.any():
-        rows = _with_ties_settled(readings, tie, rows)
-    return Order(heads, keys, rows)
+    took[starts[1:] - 1] = 1  # from one key to the next
+    if took.min(initial=1) < 0:
+        return _sorted(readings, told)
+    places, before = _with_ties_settled(told, np.flatnonzero(took == 0), rows)
+    numbers = _numbered(starts, len(ts))
+    if not len(places):
+        return Order(heads, numbers, rows)
+    if rows is None and len(places) <= FEW_MOVED * len(ts):
+        return Order(heads, numbers, None, (places, before))
+    rows = np.arange(len(ts)) if rows is None else rows
+    rows[places] = before
+    return Order(heads, numbers, rows)
 
 
-def _numbered(readings: pl.DataFrame) -> Integers:
-    """Return 0, 1, 2 … for each reading, one more wherever another meter or day begins."""
+def _starts(readings: pl.DataFrame) -> Integers:
+    """Return where another meter or day begins, the first reading among them."""
     changed = readings.select(
         (pl.col("meter_id") != pl.col("meter_id").shift(1)) | (pl.col("day") != pl.col("day").shift(1))
     ).to_series()
-    numbers: Integers = np.cumsum(changed.fill_null(value=False).to_numpy(), dtype=np.int64)
+    return np.append(0, np.flatnonzero(changed.fill_null(value=False).to_numpy()))
+
+
+def _numbered(starts: Integers, height: int) -> Integers:
+    """Return 0, 1, 2 … for each reading, one more at each of `starts`."""
+    numbers: Integers = np.repeat(np.arange(len(starts)), np.diff(starts, append=height))
     return numbers
 
 
-def _sorted(readings: pl.DataFrame) -> Order:
+def _sorted(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
     """Return the order of readings that stand in none."""
-    told = [name for name in TIE_ORDER if name in readings.columns]
+    ties = [name for name in TIE_ORDER if name in told.columns]
     placed = (
-        readings.select("meter_id", "day", "ts", *told)
+        readings.hstack(told.select(ties))
         .with_row_index("row")
-        .sort("meter_id", "ts", *told, nulls_last=True, maintain_order=True)
+        .sort("meter_id", "ts", *ties, nulls_last=True, maintain_order=True)
     )
-    keys = _numbered(placed)
-    heads = placed.select(pl.col("meter_id", "day").gather(Segments.of(keys).starts))
-    return Order(heads, keys, placed["row"].cast(pl.Int64).to_numpy())
+    starts = _starts(placed)
+    heads = placed.select(pl.col("meter_id", "day").gather(starts))
+    return Order(heads, _numbered(starts, placed.height), placed["row"].cast(pl.Int64).to_numpy())
 
 
-def _run_by_run(heads: pl.DataFrame, keys: Integers, ts: Integers) -> tuple[pl.DataFrame, Integers, Integers]:
+def _run_by_run(heads: pl.DataFrame, starts: Integers, ts: Integers) -> tuple[pl.DataFrame, Integers, Integers]:
     """Put runs of one meter and day that stand in several places behind each other, the earliest first.
+
+    Parameters
+    ----------
+    heads : polars.DataFrame
+        Meter and day of each run.
+    starts, ts : numpy.ndarray
+        Its first reading, and the time of every reading.
 
     Returns
     -------
     heads : polars.DataFrame
-        Meter and day of each key.
-    keys, rows : numpy.ndarray
-        Key of each reading, and where it stood.
+        Meter and day, each once.
+    starts, rows : numpy.ndarray
+        The first reading of each, and where every reading stood.
     """
-    runs = Segments.of(keys)
     # Runs that begin at one time stay as they stand, as a plain sort would leave them.
-    begun = heads.with_columns(pl.Series("from", ts[runs.starts])).with_row_index("run")
+    begun = heads.with_columns(pl.Series("from", ts[starts])).with_row_index("run")
     placed = begun.sort("meter_id", "day", "from", maintain_order=True)
     order = placed["run"].cast(pl.Int64).to_numpy()
-    lengths = runs.lengths[order]
+    lengths = np.diff(starts, append=len(ts))[order]
     begins = np.cumsum(lengths) - lengths
-    rows: Integers = np.repeat(runs.starts[order] - begins, lengths) + np.arange(runs.rows)
-    numbers = _numbered(placed)
-    first = Segments.of(numbers).starts
-    return placed.select(pl.col("meter_id", "day").gather(first)), np.repeat(numbers, lengths), rows
+    rows: Integers = np.repeat(starts[order] - begins, lengths) + np.arange(len(ts))
+    first = _starts(placed)
+    return placed.select(pl.col("meter_id", "day").gather(first)), begins[first], rows
 
 
-def _with_ties_settled(readings: pl.DataFrame, tie: Flags, rows: Integers | None) -> Integers | None:
-    """Return where the readings stand when those of one meter and time go by :data:`TIE_ORDER`; None: as they do.
+def _with_ties_settled(told: pl.DataFrame, tied: Integers, rows: Integers | None) -> tuple[Integers, Integers]:
+    """Return the places that change where readings of one meter and time go by :data:`TIE_ORDER`.
 
     Parameters
     ----------
-    readings : polars.DataFrame
+    told : polars.DataFrame
         The readings.
-    tie : numpy.ndarray, shape (readings - 1,)
-        Whether the next reading in order is of the same meter and time.
+    tied : numpy.ndarray
+        Places in order whose next reading is of the same meter and time.
     rows : numpy.ndarray, shape (readings,), or None
         The order so far.
+
+    Returns
+    -------
+    places, before : numpy.ndarray
+        The places, and where the readings stood that belong there.
     """
-    among = np.zeros(readings.height, dtype=bool)
-    among[1:] |= tie
-    among[:-1] |= tie
-    at = np.flatnonzero(among)
-    moment = np.cumsum(np.append(True, ~tie))[at]
-    told = [name for name in TIE_ORDER if name in readings.columns]
-    tied = readings.select(pl.col(told).gather(at if rows is None else rows[at]))
+    at = np.union1d(tied, tied + 1)
+    moment = np.cumsum(~np.isin(at - 1, tied))
+    ties = [name for name in TIE_ORDER if name in told.columns]
+    stood = at if rows is None else rows[at]
     settled = (
-        tied.with_columns(pl.Series("moment", moment))
+        told.select(pl.col(ties).gather(stood))
+        .with_columns(pl.Series("moment", moment))
         .with_row_index("place")
-        .sort("moment", *told, nulls_last=True, maintain_order=True)["place"]
+        .sort("moment", *ties, nulls_last=True, maintain_order=True)["place"]
         .cast(pl.Int64)
         .to_numpy()
     )
-    if (settled[1:] > settled[:-1]).all():
-        return rows
-    indices = np.arange(readings.height) if rows is None else rows.copy()
-    indices[at] = indices[at][settled]
-    return indices
+    changed = settled != np.arange(len(settled))
+    return at[changed], stood[settled][changed]

@@ -15,6 +15,7 @@ LEAST_USED_SHARE = 0.5  # of its days on which a meter must have had flow to spe
 
 # From the nearest peers to the farthest; the first group with enough of them speaks.
 PLACES = (("region", "site"), ("region",), ())
+NAMED = ("region", "site", "model", "installation")
 # Cold acts by the place, and on cells whose temperature is known it is taken off already.
 KINDS = (
     ("region", "installation", "model", "_warm"),
@@ -64,7 +65,12 @@ def with_peers(days: pl.DataFrame) -> pl.DataFrame:
     still = pl.when(speaks.fill_null(value=False)).then((pl.col("day_m3") == 0).cast(pl.Float64))
     ratio = pl.when(speaks.fill_null(value=False)).then(pl.col("day_m3") / pl.col("usual_m3"))
     warm = pl.col("battery_temperature_c").is_not_null()
-    beside = beside.with_columns(still.alias("_still"), ratio.alias("_ratio"), warm.alias("_warm"))
+    beside = beside.with_columns(
+        *(_numbered(beside[name]) for name in NAMED),
+        still.alias("_still"),
+        ratio.alias("_ratio"),
+        warm.cast(pl.Int64).alias("_warm"),
+    )
     beside = _share_of_others(beside, "_still", "peer_zero_share", PLACES)
     beside = _medians(beside, {"_ratio": "peer_use_ratio", "draw_change": "peer_draw_change"}, PLACES)
     beside = _medians(beside, {"battery_fall_v": "peer_fall_v", "sag_excess": "peer_sag_excess"}, KINDS)
@@ -80,41 +86,61 @@ def _usual(days: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def _known(keys: Sequence[str]) -> pl.Expr:
-    return pl.all_horizontal(pl.lit(value=True), *(pl.col(key).is_not_null() for key in keys))
+def _numbered(values: pl.Series) -> pl.Series:
+    """Return words as numbers from 0: as texts they would be compared in each grouping and each join."""
+    words = values.drop_nulls().unique().sort()
+    return values.cast(pl.Enum(words)).to_physical().cast(pl.Int64)
+
+
+def _group(days: pl.DataFrame, keys: Sequence[str]) -> pl.Series:
+    """Return the group and day of each row as one number, empty where one of the keys is."""
+    number = days["day"].to_physical().cast(pl.Int64)
+    for key in keys:
+        number = number * (days[key].n_unique() + 1) + days[key]
+    return number.alias("_group")
 
 
 def _share_of_others(days: pl.DataFrame, value: str, name: str, groups: Sequence[Sequence[str]]) -> pl.DataFrame:
     """Add the mean of `value` over the other meters of the first group that has enough of them that day."""
-    found = []
-    for level, keys in enumerate(groups):
-        over = [*keys, "day"]
-        told = days.filter(pl.col(value).is_not_null() & _known(keys))
-        sums = told.group_by(over).agg(
-            pl.col(value).sum().alias(f"_sum{level}"), pl.len().cast(pl.Int64).alias(f"_n{level}")
+    told = pl.col(value).is_not_null()
+    shares = []
+    for keys in groups:
+        group = days.select(value, _group(days, keys))
+        sums = (
+            group.filter(told & pl.col("_group").is_not_null())
+            .group_by("_group")
+            .agg(pl.col(value).sum().alias("sum"), pl.len().cast(pl.Int64).alias("n"))
         )
-        days = days.join(sums, on=over, how="left", maintain_order="left")
-        others = pl.col(f"_n{level}") - pl.col(value).is_not_null().cast(pl.Int64)
-        mean = (pl.col(f"_sum{level}") - pl.col(value).fill_null(0)) / others
-        found.append(pl.when(others >= LEAST_PEERS).then(mean))
-    extra = [f"_{what}{level}" for level in range(len(groups)) for what in ("sum", "n")]
-    return days.with_columns(pl.coalesce(found).alias(name)).drop(extra)
+        others = pl.col("n") - told.cast(pl.Int64)
+        mean = (pl.col("sum") - pl.col(value).fill_null(0)) / others
+        shares.append(
+            group.join(sums, on="_group", how="left", maintain_order="left")
+            .select(pl.when(others >= LEAST_PEERS).then(mean))
+            .to_series()
+        )
+    return days.with_columns(pl.coalesce(shares).alias(name))
 
 
 def _medians(days: pl.DataFrame, names: Mapping[str, str], groups: Sequence[Sequence[str]]) -> pl.DataFrame:
     """Add medians over the first group with enough meters that day; the meter itself hardly moves them."""
-    for level, keys in enumerate(groups):
-        over = [*keys, "day"]
-        told = days.filter(pl.any_horizontal(pl.col(value).is_not_null() for value in names) & _known(keys))
-        medians = told.group_by(over).agg(
-            pl.when(pl.col(value).count() > LEAST_PEERS).then(pl.col(value).median()).alias(f"_{name}{level}")
-            for value, name in names.items()
+    told = pl.any_horizontal(pl.col(value).is_not_null() for value in names)
+    levels = []
+    for keys in groups:
+        group = days.select(*names, _group(days, keys))
+        medians = (
+            group.filter(told & pl.col("_group").is_not_null())
+            .group_by("_group")
+            .agg(
+                pl.when(pl.col(value).count() > LEAST_PEERS).then(pl.col(value).median()).alias(name)
+                for value, name in names.items()
+            )
         )
-        days = days.join(medians, on=over, how="left", maintain_order="left")
-    every = [f"_{name}{level}" for name in names.values() for level in range(len(groups))]
-    return days.with_columns(
-        pl.coalesce(f"_{name}{level}" for level in range(len(groups))).alias(name) for name in names.values()
-    ).drop(every)
+        levels.append(group.select("_group").join(medians, on="_group", how="left", maintain_order="left"))
+    return days.with_columns(pl.coalesce(level[name] for level in levels).alias(name) for name in names.values())
+
+
+def _known(keys: Sequence[str]) -> pl.Expr:
+    return pl.all_horizontal(pl.lit(value=True), *(pl.col(key).is_not_null() for key in keys))
 
 
 def silent_neighbours(days: pl.DataFrame) -> pl.DataFrame:

@@ -23,14 +23,16 @@ MOST_DECIMALS = 6
 NEVER = np.iinfo(np.int64).min  # a time that is none
 
 
-def register_profile(readings: pl.DataFrame, settings: ProfileSettings) -> pl.DataFrame:
+def register_profile(readings: pl.DataFrame, limits: Floats, settings: ProfileSettings) -> pl.DataFrame:
     """Return one row a ``key`` (meter and day) with the register columns of the daily table.
 
     Parameters
     ----------
     readings : polars.DataFrame
-        Usable registers sorted by ``key`` and ``ts``: ``key, ts, volume_m3, flow_limit_m3h`` and, where the meter has
-        a valve, ``valve_state``.
+        Usable registers sorted by ``key`` and ``ts``: ``key, ts, volume_m3`` and, where the meter has a valve,
+        ``valve_state``.
+    limits : numpy.ndarray
+        Flow that no meter passes [m³/h], by key.
     settings : ProfileSettings
         ``drop_m3`` tells a jump from a backward count.
     """
@@ -40,12 +42,12 @@ def register_profile(readings: pl.DataFrame, settings: ProfileSettings) -> pl.Da
     strange: list[pl.DataFrame] = []
     for some, rows in runs.blocks():
         block = columns.part(rows)
-        steps = _steps(block, some, settings)
+        steps = _steps(block, some, limits[some.keys], settings)
         totals.append(_totals(block, steps, some))
         odd = some.any(steps.drop | steps.backward | steps.surge)
         if odd.any():
-            strange.append(_frame(readings[rows], steps, np.repeat(odd, some.lengths)))
-    profile = _profile(readings, runs, totals)
+            strange.append(_frame(readings[rows], steps, np.repeat(odd, some.lengths), limits))
+    profile = _profile(readings, runs, limits, totals)
     counts = ("backward_counts", "drops", "surges")
     if not strange:
         return profile.with_columns(pl.lit(0, dtype=pl.Int64).alias(name) for name in counts)
@@ -57,11 +59,10 @@ def register_profile(readings: pl.DataFrame, settings: ProfileSettings) -> pl.Da
 
 @dataclass(frozen=True, slots=True)
 class _Columns:
-    """Registers as arrays: value [m³], time [µs], the limit of flow [m³/h], whether the valve is closed, and told."""
+    """Registers as arrays: value [m³], time [µs], whether the valve is closed, and told."""
 
     volume: Floats
     ts: Integers
-    limit: Floats
     shut: Flags | None
     told: Flags | None
 
@@ -74,14 +75,13 @@ class _Columns:
         return cls(
             readings["volume_m3"].to_numpy(),
             readings["ts"].to_physical().to_numpy(),
-            readings["flow_limit_m3h"].to_numpy(),
             None if state is None else (state == "closed").fill_null(value=False).to_numpy(),
             None if state is None else state.is_not_null().to_numpy(),
         )
 
     def part(self, rows: slice) -> _Columns:
         """Return some rows."""
-        columns = (self.volume, self.ts, self.limit, self.shut, self.told)
+        columns = (self.volume, self.ts, self.shut, self.told)
         return _Columns(*(None if column is None else column[rows] for column in columns))  # type: ignore[arg-type]
 
 
@@ -108,7 +108,7 @@ class _Steps:
     possible: Flags
 
 
-def _steps(columns: _Columns, runs: Segments, settings: ProfileSettings) -> _Steps:
+def _steps(columns: _Columns, runs: Segments, limits: Floats, settings: ProfileSettings) -> _Steps:
     volume, ts = columns.volume, columns.ts
     before, took = np.empty_like(volume), np.empty_like(volume)
     before[1:] = volume[:-1]
@@ -117,7 +117,7 @@ def _steps(columns: _Columns, runs: Segments, settings: ProfileSettings) -> _Ste
     took[runs.starts] = np.nan
     took /= MICROSECONDS
     step = np.round(volume - before, 6)
-    limit = columns.limit * took / HOUR_S + settings.drop_m3
+    limit = np.repeat(limits, runs.lengths) * took / HOUR_S + settings.drop_m3
     drop = step < -settings.drop_m3
     surge = step > limit
     possible = (step >= 0) & ~surge
@@ -136,11 +136,13 @@ def _halves(step: Floats, drop: Flags, runs: Segments) -> Integers:
     return np.concatenate(halves)
 
 
-def _frame(readings: pl.DataFrame, steps: _Steps, rows: Flags) -> pl.DataFrame:
-    """Return some readings with their steps as a frame, NaN as null."""
+def _frame(readings: pl.DataFrame, steps: _Steps, rows: Flags, limits: Floats) -> pl.DataFrame:
+    """Return some readings with their steps and the limit of their flow as a frame, NaN as null."""
     names = ("drop", "backward", "surge", "possible")
     floats = {"before_m3": steps.before, "step_m3": steps.step, "took_s": steps.took}
-    return readings.filter(pl.Series(rows)).with_columns(
+    some = readings.filter(pl.Series(rows))
+    return some.with_columns(
+        pl.Series("flow_limit_m3h", limits[some["key"].to_numpy()]),
         *(pl.Series(name, values[rows], nan_to_null=True) for name, values in floats.items()),
         *(pl.Series(name, getattr(steps, name)[rows]) for name in names),
     )
@@ -157,7 +159,7 @@ def _totals(columns: _Columns, steps: _Steps, runs: Segments) -> dict[str, Any]:
     logs[flows] = np.log(flow[flows])
     active = runs.sum(rated & moved)
     figures = {
-        "volume_step_m3": 10.0 ** -most_decimals(columns.volume, runs),
+        "volume_step_m3": 10.0 ** -_most_decimals(columns.volume, steps.step, runs),
         "before_last_volume_m3": steps.before[runs.ends],
         "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
         "flow_intervals": runs.sum(rated),
@@ -184,7 +186,7 @@ def _finite(values: Floats) -> Floats:
     return values
 
 
-def _profile(readings: pl.DataFrame, runs: Segments, totals: list[dict[str, Any]]) -> pl.DataFrame:
+def _profile(readings: pl.DataFrame, runs: Segments, limits: Floats, totals: list[dict[str, Any]]) -> pl.DataFrame:
     """Return the figures of all blocks, and those of a day's first and last register, as a frame."""
     first, last = (pl.col("ts", "volume_m3").gather(at) for at in (runs.starts, runs.ends))
     ends = readings.select(first.name.prefix("first_"), last.name.prefix("last_")).rename(
@@ -194,7 +196,7 @@ def _profile(readings: pl.DataFrame, runs: Segments, totals: list[dict[str, Any]
     figures = ends.with_columns(
         pl.Series("key", runs.keys).set_sorted(),
         pl.Series("volume_readings", runs.lengths),
-        readings["flow_limit_m3h"].gather(runs.starts),
+        pl.Series("flow_limit_m3h", limits[runs.keys]),
         *(pl.Series(name, np.concatenate([part[name] for part in totals]), nan_to_null=True) for name in names),
     )
     if "flow_last_ts" in names:
@@ -203,6 +205,12 @@ def _profile(readings: pl.DataFrame, runs: Segments, totals: list[dict[str, Any]
         closed = pl.col("closed_intervals", "closed_flow_m3")
         figures = figures.with_columns(pl.when("closed_told").then(closed)).drop("closed_told")
     return figures
+
+
+def _most_decimals(volume: Floats, step: Floats, runs: Segments) -> Floats:
+    """Return the most decimals of each day's registers; one that has not moved has those of the one before it."""
+    changed = np.flatnonzero(step != 0)  # a day's first, NaN, too
+    return most_decimals(volume[changed], Segments.of(np.repeat(runs.keys, runs.lengths)[changed]))
 
 
 def most_decimals(values: Floats, runs: Segments) -> Floats:

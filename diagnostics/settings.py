@@ -119,8 +119,9 @@ class JumpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
     act_drops: Annotated[Count, Meta(description="Jumps that mean act")] = 2
     bits_act: Annotated[
-        bool, Meta(description="Whether one jump by a whole number of register bits means act, too")
-    ] = True
+        bool,
+        Meta(description="Whether one jump by a whole number of register bits means act, too: one wrong reading does"),
+    ] = False
     surge_watch: Annotated[
         bool, Meta(description="Whether a lone increment above the flow limit that stays means watch")
     ] = True
@@ -188,6 +189,9 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.001
     lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
     lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
+    lot_excess: Annotated[
+        float, Meta(description="Share of the lot's standing meters beyond what is expected [1]", ge=0, lt=1)
+    ] = 0.5
 
 
 class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -225,7 +229,7 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             description="How far draws, middle and greatest flow may disagree about the factor, as a logarithm [1]",
             gt=0,
         ),
-    ] = 0.3
+    ] = 0.2
     act_draws: Annotated[
         float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
     ] = 1.28
@@ -250,6 +254,46 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
                     gt=0, lt=1)
     ] = 0.12  # fmt: skip
     trickle_days: Annotated[Count, Meta(description="Days looked at for that [days]")] = 14
+
+
+class FadingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Use that dwindles over days before it ends."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    base_days: Annotated[Count, Meta(description="Oldest days of the window, that tell the usual use [days]")] = 18
+    usual_m3: Annotated[float, Meta(description="Least usual day [m³]", gt=0)] = 0.03
+    days: Annotated[Count, Meta(description="Days before the end that are looked at [days]")] = 10
+    fade_days: Annotated[Count, Meta(description="So many of them must have counted a part of the usual [days]")] = 6
+    full_days: Annotated[int, Meta(description="So many of them may have counted as usual [days]", ge=0)] = 3
+    between_share: Annotated[float, Meta(description="Below this share of the usual it is a part [1]", gt=0, lt=1)] = (
+        0.55
+    )
+    ended_share: Annotated[
+        float, Meta(description="Below this share of the usual it is next to nothing [1]", ge=0, lt=1)
+    ] = 0.08
+    ended_days: Annotated[Count, Meta(description="Days of next to nothing since, for act [days]")] = 4
+    falls: Annotated[
+        float, Meta(description="The second half of these days counts at most this share of the first [1]", gt=0)
+    ] = 0.8
+    p_value: Annotated[
+        float, Meta(description="Largest chance of so many such days by how many there usually are [1]", gt=0, lt=1)
+    ] = 1e-3
+    peers_still: Annotated[
+        float, Meta(description="Share of neighbours that stand, too, above which nothing is said [1]", gt=0, le=1)
+    ] = 0.4
+
+
+class ReversedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The reverse register counts what people use."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 10
+    days: Annotated[Count, Meta(description="Days on which it counted that mean act [days]")] = 6
+    share: Annotated[
+        float, Meta(description="Its share of all that was counted on these days that means act [1]", gt=0, le=1)
+    ] = 0.25
+    day_m3: Annotated[float, Meta(description="Least that it counted on such a day [m³]", gt=0)] = 0.005
+    watch_days: Annotated[Count, Meta(description="Days on which it counted that mean watch [days]")] = 4
 
 
 class ColdLossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -308,6 +352,12 @@ class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     act_fraction: Annotated[
         float, Meta(description="Share of the baseline below which it means act [1]", gt=0, lt=1)
     ] = 0.6
+    step_days: Annotated[
+        Count, Meta(description="Newest days that must all be below for a step, that means act at less [days]")
+    ] = 5
+    step_sigmas: Annotated[
+        float, Meta(description="Least height of that step, in what the amplitude wanders by from day to day [1]", gt=0)
+    ] = 8.0
     warm_fraction: Annotated[
         float, Meta(description="Share of the baseline on every warm day by which it only follows the cold [1]", gt=0)
     ] = 0.88
@@ -321,6 +371,8 @@ class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     frozen: FrozenRegisterSettings = FrozenRegisterSettings()
     stuck: StuckSettings = StuckSettings()
     loss: LossSettings = LossSettings()
+    fading: FadingSettings = FadingSettings()
+    reversed: ReversedSettings = ReversedSettings()
     cold: ColdLossSettings = ColdLossSettings()
     magnet: MagnetSettings = MagnetSettings()
     disowned: DisownedSettings = DisownedSettings()
@@ -650,6 +702,9 @@ class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         float, Meta(description="Where they do, so many standard deviations of the model's ratios mean act [1]", gt=0)
     ] = 5.0
     sure_ratio: Annotated[float, Meta(description="But no ratio below this [1]", gt=1)] = 1.35
+    both_ratio: Annotated[
+        float, Meta(description="Ratio that travel time and current both reach on two movements, for act [1]", gt=1)
+    ] = 1.25
     least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 1.5
     least_current_ma: Annotated[
         float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)
@@ -688,7 +743,7 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
     mild_c: Annotated[
         float, Meta(description="Temperature at the meter after which a pipe may burst or leak [°C]")
-    ] = -2.0
+    ] = -4.0
     frost_c: Annotated[
         float, Meta(description="Temperature at the meter in which a register may stop or a meter die [°C]")
     ] = -5.0
@@ -715,6 +770,13 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         float, Meta(description="Share of neighbours that stand, too, above which it is the place's matter [1]", gt=0,
                     le=1)
     ] = 0.5  # fmt: skip
+    around_days: Annotated[
+        Count, Meta(description="Days around a stop in which others that stop count with it [days]")
+    ] = 3
+    frozen_share: Annotated[
+        float, Meta(description="Share of these stops beyond the usual number, for act [1]", gt=0, lt=1)
+    ] = 0.55
+    frozen_days: Annotated[Count, Meta(description="Days without flow then needed for act [days]")] = 18
     burst_m3: Annotated[
         float, Meta(description="Volume of one day soon after frost that means a burst pipe [m³]", gt=0)
     ] = 4.0
@@ -751,6 +813,14 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             gt=0,
         ),
     ] = 0.05
+    charged_sag_v: Annotated[
+        float,
+        Meta(
+            description="Sag under load beyond its expectation before the silence, from which on it is the battery's"
+            " matter [V]",
+            gt=0,
+        ),
+    ] = 0.1
     dead_days: Annotated[
         float, Meta(description="Silence from hard frost on, of a meter that was well received, for act [days]", gt=0)
     ] = 5.0
@@ -966,10 +1036,34 @@ class FrostRiskSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True,
     ] = 8.0
 
 
+class FailureForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Failures to come by region and lot, and spares."""
+
+    enabled: Annotated[bool, Meta(description="Whether failures and spares are forecast")] = True
+    days: Annotated[
+        tuple[Annotated[int, Meta(ge=1, le=3650)], ...],
+        Meta(description="Times for which failures are forecast [days]", min_length=1),
+    ] = (30, 90, 365)
+    spares_days: Annotated[
+        int, Meta(description="Time for which spares have to do: until the next delivery [days]", ge=1, le=3650)
+    ] = 90
+    service_level: Annotated[
+        float,
+        Meta(description="Share of such times in which the spares are to do [1]", ge=0.5, le=0.9999),
+    ] = 0.95
+    least_failures: Annotated[
+        Count, Meta(description="Failures of all meters from which on the hazard may change with age")
+    ] = 20
+    cold_c: Annotated[
+        float, Meta(description="Lowest temperature at the meter that makes a cold day, on which frost strikes [°C]")
+    ] = -2.0
+
+
 class ForecastSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What is told of days to come."""
 
     frost: FrostRiskSettings = FrostRiskSettings()
+    failures: FailureForecastSettings = FailureForecastSettings()
 
 
 class ConditionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

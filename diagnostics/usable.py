@@ -35,16 +35,19 @@ class Keyed:
         The readings as they came, without the columns that say nothing.
     order : Order
         Which of them make up each meter's day.
+    has_several_sources : bool
+        Whether they came by more than one source.
     """
 
     told: pl.DataFrame
     order: Order
+    has_several_sources: bool
 
     @property
     def is_plain(self) -> bool:
         """Tell whether all came by one source and none is flagged or disowned."""
         doubted = {"flags", "invalid_fields"}.intersection(self.told.columns)
-        return not doubted and not several_sources(self.told) and not is_disowned(self.told)
+        return not doubted and not self.has_several_sources and not is_disowned(self.told)
 
     def rows(self, names: Sequence[str]) -> pl.DataFrame:
         """Return some columns, where there, in order and with ``key``."""
@@ -76,9 +79,9 @@ def keyed_readings(
     """
     told = readings.select(name for name in NEEDED if name in readings.columns and not _says_nothing(readings[name]))
     if told.is_empty():
-        return Keyed(told, Order.empty())
-    located = with_local_day(told.select("meter_id", "ts"), meters, default_zone)
-    return Keyed(told, in_order(told.with_columns(located["day"])).only(days))
+        return Keyed(told, Order.empty(), has_several_sources=False)
+    located = with_local_day(told.select("meter_id", "ts").rechunk(), meters, default_zone)
+    return Keyed(told, in_order(located, told).only(days), several_sources(told))
 
 
 def _says_nothing(values: pl.Series) -> bool:
@@ -154,12 +157,14 @@ def _seldom(told: pl.DataFrame) -> list[str]:
 
 def _sound(rows: pl.DataFrame) -> pl.DataFrame:
     """Take out the readings that are contested or disowned, and the values that a meter disowns."""
-    flags = pl.col("flags") if "flags" in rows.columns else pl.lit(None, pl.List(pl.String))
-    valid = pl.col("valid") if "valid" in rows.columns else pl.lit(value=True)
-    contested = flags.list.contains("conflict").fill_null(value=False)
-    kept = rows.with_columns(flags.list.contains("ambiguous_time").fill_null(value=False).alias("ambiguous")).filter(
-        valid.fill_null(value=True) & ~contested
-    )
+    kept = rows.with_columns(pl.lit(value=False).alias("ambiguous"))
+    if "flags" in rows.columns:
+        ambiguous, contested = (
+            pl.col("flags").list.contains(flag).fill_null(value=False) for flag in ("ambiguous_time", "conflict")
+        )
+        kept = kept.with_columns(ambiguous.alias("ambiguous")).filter(~contested)
+    if "valid" in rows.columns:
+        kept = kept.filter(pl.col("valid").fill_null(value=True))
     if "invalid_fields" in kept.columns:
         disowned = pl.col("invalid_fields")
         kept = kept.with_columns(

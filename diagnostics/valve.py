@@ -18,16 +18,29 @@ def valve_profile(readings: pl.DataFrame, settings: ProfileSettings | None = Non
         ``travel_limit_s`` is the time a valve has to obey a command.
     """
     profile = readings.select("key").unique(maintain_order=True)
-    missed = _missed(readings, settings or ProfileSettings())
-    for part in (_states(readings), _commands(readings), _movements(readings), missed):
+    parts = [_states(readings)]
+    # Most valves are told nothing on most days, and nothing is asked of a column that nobody filled.
+    if _told(readings, "valve_command"):
+        parts += [_commands(readings), _missed(readings, settings or ProfileSettings())]
+    if _told(readings, "valve_travel_s", "valve_current_ma"):
+        parts.append(_movements(readings))
+    for part in parts:
         profile = profile.join(part, on="key", how="left", maintain_order="left")
-    refused = _refusals(readings)
-    since = pl.col("valve_command_ts").is_null() | (pl.col("refused_ts") >= pl.col("valve_command_ts"))
-    return (
-        profile.join(refused, on="key", how="left", maintain_order="left")
-        .with_columns(pl.when(since).then(pl.col("valve_refusal")).alias("valve_refusal"))
-        .drop("refused_ts")
-    )
+    return _with_refusals(profile, readings) if _told(readings, "valve_refusal") else profile
+
+
+def _told(readings: pl.DataFrame, *names: str) -> bool:
+    """Tell whether any reading fills any of the columns."""
+    return any(readings[name].null_count() < readings.height for name in names)
+
+
+def _with_refusals(profile: pl.DataFrame, readings: pl.DataFrame) -> pl.DataFrame:
+    """Add the last refusal since the day's command."""
+    refused = profile.join(_refusals(readings), on="key", how="left", maintain_order="left")
+    since = pl.lit(value=True)
+    if "valve_command_ts" in profile.columns:
+        since = pl.col("valve_command_ts").is_null() | (pl.col("refused_ts") >= pl.col("valve_command_ts"))
+    return refused.with_columns(pl.when(since).then(pl.col("valve_refusal")).alias("valve_refusal")).drop("refused_ts")
 
 
 def _states(readings: pl.DataFrame) -> pl.DataFrame:

@@ -41,6 +41,8 @@ _ORDER: Mapping[str, tuple[str, ...]] = {
     "error_codes": ("meter_id", "ts", "received_at"),
     "daily": ("day", "meter_id", "as_of"),
     "findings": ("as_of", "diagnosis_id", "meter_id"),
+    "batch_findings": ("as_of", "diagnosis_id", "scope", "key"),
+    "forecasts": ("as_of", "diagnosis_id", "kind", "meter_id"),
     "quarantine": ("received_at",),
     "gaps": ("received_at",),
 }

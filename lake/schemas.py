@@ -45,11 +45,16 @@ class TableSchema:
     time: str
     partition: str | None = None
     _polars: pl.Schema = field(init=False, repr=False, compare=False)
+    _empty: pl.DataFrame = field(init=False, repr=False, compare=False)
+    _nulls: Mapping[pl.DataType, pl.Series] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         # Asked for at every turn, and making one takes longer than many a table.
         schema = pl.Schema({name: _POLARS[column.dtype] for name, column in self.columns.items()})
         object.__setattr__(self, "_polars", schema)
+        object.__setattr__(self, "_empty", pl.DataFrame(schema=schema))
+        nulls = {dtype: pl.Series([None], dtype=dtype) for dtype in set(schema.values())}
+        object.__setattr__(self, "_nulls", nulls)
 
     @property
     def polars(self) -> pl.Schema:
@@ -58,7 +63,7 @@ class TableSchema:
 
     def empty(self) -> pl.DataFrame:
         """Return a frame of this table without rows."""
-        return pl.DataFrame(schema=self.polars)
+        return self._empty.clone()
 
     def conform(self, frame: pl.DataFrame) -> pl.DataFrame:
         """Return `frame` with exactly this table's columns, order and types.
@@ -79,16 +84,21 @@ class TableSchema:
         unknown = [name for name in frame.columns if name not in self.columns]
         if unknown:
             raise pl.exceptions.ColumnNotFoundError(f"table {self.name} has no column {', '.join(unknown)}")
-        return frame.select(
-            pl.col(name).cast(dtype) if name in frame.columns else pl.lit(None, dtype=dtype).alias(name)
+        # Series by series: of a hundred expressions most would only tell that a column is as it should be.
+        there = {column.name: column for column in frame}
+        height = frame.height
+        columns = [
+            there[name].cast(dtype) if name in there else self._nulls[dtype].new_from_index(0, height).alias(name)
             for name, dtype in schema.items()
-        )
+        ]
+        return pl.DataFrame(columns)
 
 
 READINGS = TableSchema("readings", vocabulary.READING, time="ts", partition="event_date")
 ERROR_CODES = TableSchema("error_codes", vocabulary.ERROR_CODE, time="ts", partition="event_date")
 DAILY = TableSchema("daily", vocabulary.DAILY, time="day")
 FINDINGS = TableSchema("findings", vocabulary.FINDING, time="as_of")
+BATCH_FINDINGS = TableSchema("batch_findings", vocabulary.BATCH_FINDING, time="as_of")
 FORECASTS = TableSchema("forecasts", vocabulary.FORECAST, time="as_of")
 QUARANTINE = TableSchema("quarantine", vocabulary.QUARANTINE, time="received_at")
 GAPS = TableSchema("gaps", vocabulary.GAP, time="until")
@@ -101,5 +111,6 @@ WEATHERS = TableSchema("weather", vocabulary.WEATHER, time="date")
 WORKS = TableSchema("works", vocabulary.WORK, time="from")
 
 TABLES: Mapping[str, TableSchema] = {
-    schema.name: schema for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, FORECASTS, QUARANTINE, GAPS)
+    schema.name: schema
+    for schema in (READINGS, ERROR_CODES, DAILY, FINDINGS, BATCH_FINDINGS, FORECASTS, QUARANTINE, GAPS)
 }

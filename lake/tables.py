@@ -37,6 +37,7 @@ from lake.durability import sync_files, sync_path
 from lake.errors import LakeError, VersionConflictError
 from lake.failpoints import reach
 from lake.schemas import TABLES, TableSchema
+from lake.sorting import sorted_by
 from lake.storage import FolderStorage, Storage, site_storage
 from lake.vocabulary import DType
 
@@ -500,11 +501,13 @@ class Lake:
         -------
         polars.DataFrame
             ``path``; ``day``, the date of its partition, empty where the table has none; ``rows``; ``first_meter,
-            last_meter``, the least and greatest meter id, empty where the log does not tell.
+            last_meter``, the least and greatest meter id, and ``last_day``, the latest day of a daily row, empty where
+            the log does not tell.
         """
         names = {"path": "path", "day": f"partition.{table.partition}", "rows": "num_records",
-                 "first_meter": "min.meter_id", "last_meter": "max.meter_id"}  # fmt: skip
-        schema = {name: {"day": pl.Date, "rows": pl.Int64}.get(name, pl.String) for name in names}
+                 "first_meter": "min.meter_id", "last_meter": "max.meter_id", "last_day": "max.day"}  # fmt: skip
+        types = {"day": pl.Date, "rows": pl.Int64, "last_day": pl.Date}
+        schema = {name: types.get(name, pl.String) for name in names}
         actions = pl.DataFrame(self._handle(table).get_add_actions(flatten=True)) if self.exists(table) else None
         if actions is None or actions.is_empty():
             return pl.DataFrame(schema=schema)
@@ -639,7 +642,7 @@ class Lake:
             received_after=received_after,
             received_by=received_by,
         ).collect()
-        return rows.sort([name for name in _SORT if name in rows.columns], maintain_order=True)
+        return sorted_by(rows, [name for name in _SORT if name in rows.columns])
 
 
 def open_lake(site: str | Path) -> Lake:
@@ -775,9 +778,9 @@ def _partitions(table: TableSchema, rows: pl.DataFrame) -> Iterator[tuple[dict[s
     order = [name for name in _SORT if name in rows.columns]
     if table.partition is None:
         if rows.height:
-            yield {}, rows.sort(order, maintain_order=True)
+            yield {}, sorted_by(rows, order)
         return
-    rows = rows.sort(table.partition, *order, maintain_order=True)
+    rows = sorted_by(rows, [table.partition, *order])
     lengths = rows[table.partition].rle().struct.unnest()
     rows = rows.drop(table.partition)
     start = 0

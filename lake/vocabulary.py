@@ -48,6 +48,10 @@ VERDICTS = ("act", "watch", "clear", "refused")
 SEVERITIES = (1, 2, 3, 4)  # 1 is the worst
 MODES = ("live", "hot", "backtest")
 
+# What groups of meters are looked at together, and what is said of them.
+BATCH_SCOPES = ("production_batch", "module_vendor", "model", "firmware", "region", "site", "installer")
+BATCH_VERDICTS = ("act", "watch", "normal", "not_separable")
+
 VALVE_STATES = ("open", "closed", "moving", "fault", "unknown")
 VALVE_COMMANDS = ("open", "close")
 VALVE_REFUSALS = ("under_voltage", "magnet", "busy", "arrears", "in_position")
@@ -499,28 +503,56 @@ FINDING = _columns(
     Column("inhibited_by", "string", "what mutes this finding"),
 )
 
+# Whether the meters of a group have a fault more often than others in their place.
+BATCH_FINDING = _columns(
+    Column("diagnosis_id", "string", "the diagnosis that wrote the row"),
+    Column("mode", "string", "live or backtest"),
+    Column("as_of", "time", "the diagnosis saw what was received by then"),
+    Column("scope", "string", "what makes the group: production_batch, module_vendor, model, firmware, region, site,"
+           " installer"),
+    Column("key", "string", "which one"),
+    Column("fault", "string", "one of the faults"),
+    Column("meters", "int64", "meters of the group that were at risk"),
+    Column("exposure_meter_days", "float64", "days they were at risk, together", "d"),
+    Column("observed", "int64", "meters of them that had the fault"),
+    Column("expected", "float64", "meters that would have had it at the rate of others in the same place"),
+    Column("ratio", "float64", "observed to expected, shrunken towards that of all groups"),
+    Column("ratio_low", "float64", "lower end of its 90 % interval"),
+    Column("ratio_high", "float64", "upper end of its 90 % interval"),
+    Column("p_value", "float64", "probability of so many by chance", "", 0, 1),
+    Column("q_value", "float64", "the same, corrected for all groups and faults that were looked at", "", 0, 1),
+    Column("verdict", "string", "act, watch, normal or not_separable"),
+    Column("cause", "string", "one of the causes; empty where nothing is to be explained"),
+    Column("evidence", "string", "JSON: what was compared with what, and what came of it"),
+)  # fmt: skip
+
 # What is to come, or was not counted: remaining battery life, risk of frost, water that a faulty coil did not register.
 FORECAST_KINDS = {
     "battery_life": "days until the battery cannot carry the meter any more",
     "frost": "how likely the pipe or the register freezes within the forecast, as a score between 0 and 1",
     "water_not_registered": "water that flowed since the onset of a coil fault and was not counted; below zero where"
     " too much was counted",
+    "failures": "meters of a region or of a lot that will have the fault by the end of the time",
+    "spares": "meters to hold in stock in a region, so that the chosen share of all such times does with them",
 }
 
 FORECAST = _columns(
     Column("diagnosis_id", "string", "the diagnosis that wrote the row"),
     Column("mode", "string", "live or backtest"),
     Column("as_of", "time", "the diagnosis saw what was received by then"),
-    Column("meter_id", "string", "the meter"),
-    Column("kind", "string", "battery_life, frost or water_not_registered"),
+    Column("meter_id", "string", "the meter; empty where it is told of a group"),
+    Column("kind", "string", "battery_life, frost, water_not_registered, failures or spares"),
     Column("value", "float64", "the figure, in the unit beside it"),
     Column("value_low", "float64", "lower end of its interval"),
     Column("value_high", "float64", "upper end of its interval"),
-    Column("unit", "string", "d, 1 or m³"),
+    Column("unit", "string", "d, 1, m³ or meters"),
     Column("from", "time", "begin of the time it speaks of"),
     Column("until", "time", "end of that time"),
     Column("tier", "string", "of frost: caution, warning or severe"),
     Column("evidence", "string", "JSON: what it rests on, values, units, times"),
+    Column("fault", "string", "of failures: the fault"),
+    Column("scope", "string", "of failures and spares: region or production_batch, which have no meter"),
+    Column("key", "string", "which one"),
 )
 
 # What is truly wrong with a meter, for the evaluation of findings (docs/contract.md, section 7).

@@ -14,6 +14,7 @@ from ingest.decoders import shapes
 from ingest.log_format import configure_logging
 from lake.errors import SettingsError, SpoolError, UsageError
 from metriage import __version__, labels
+from metriage.batch_commands import batch
 from metriage.input_commands import input_group
 from metriage.labels import printable, word
 from metriage.options import (
@@ -47,6 +48,7 @@ for kind in ("inspections", "reports", "weather", "works"):
     app.add_typer(input_group(kind), name=kind)
 app.add_typer(profiles, name="profile")
 app.add_typer(tickets, name="tickets")
+app.add_typer(batch, name="batch")
 
 
 def _show_version(wanted: bool) -> None:
@@ -265,9 +267,10 @@ def diagnose(
     pictures: Annotated[bool, typer.Option("--pictures", help="Draw each finding to act on into reports/.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Find faults and conditions from what was received by a time."""
-    from metriage.console import print_findings, say  # noqa: PLC0415
+    """Find faults and conditions, and groups of meters that stand out, from what was received by a time."""
+    from metriage.console import print_batches, print_findings, say  # noqa: PLC0415
     from metriage.diagnosing import diagnose_site  # noqa: PLC0415
+    from metriage.dossier import ranked  # noqa: PLC0415
     from metriage.findings_pictures import draw_findings  # noqa: PLC0415
 
     site = open_site(folder)
@@ -282,6 +285,7 @@ def diagnose(
                 "diagnosis_id": diagnosis.diagnosis_id,
                 "as_of": diagnosis.as_of,
                 "findings": with_evidence(rows),
+                "batch_findings": with_evidence(diagnosis.batch_findings.to_dicts()),
                 "pictures": drawn,
                 "unregistered": diagnosis.unregistered,
                 "after_removal": diagnosis.after_removal,
@@ -290,6 +294,9 @@ def diagnose(
         return
     language = site.settings.site.language
     print_findings(rows, language)
+    groups = diagnosis.batch_findings
+    if groups.height:
+        print_batches(ranked(groups.filter(groups["verdict"] != "normal")), groups, language)
     say(word("as_of", language).format(labels.moment(moment), diagnosis.days))
     for name in ("unregistered", "after_removal"):
         if meters := getattr(diagnosis, name):

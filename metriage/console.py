@@ -19,14 +19,20 @@ from rich.table import Table
 from rich.text import Text
 
 from lake.vocabulary import QUARANTINE_REASONS
+from metriage.batch_sentences import sentences, title_of
+from metriage.batch_texts import said, scope_title
 from metriage.doctor import Check
 from metriage.labels import Language, cause_name, cell, evidence_lines, fault_name, joined, moment, printable, word
 
 if TYPE_CHECKING:
+    import polars as pl
+
     from lake.compaction import TableUpkeep
+    from metriage.dossier import Dossier
     from tickets.desk import Explanation
     from tickets.store import Ticket
 
+_MOST_GROUPS = 60  # shown of a table of groups
 _MANY = 100_000  # messages whose counting takes long enough to say so
 
 # Piped into a file or another program there is no window to fit; narrow tables would only break words.
@@ -190,6 +196,9 @@ def _diagnosis_parts(state: dict[str, Any]) -> Iterator[str]:
     last, failure, running, following = (state[name] for name in ("last", "failure", "running", "next"))
     if state["told_until"] is not None:
         yield f"as of {moment(state['told_until'])}"
+    if any(state["groups"].values()):
+        groups = state["groups"]
+        yield f"groups of meters: {groups['act']:,} to act on, {groups['watch']:,} to watch"
     if last is not None:
         yield f"the last run took {duration(last['seconds'])} ({counted(last['findings'], 'finding')})"
     if failure is not None:
@@ -316,6 +325,68 @@ def print_findings(findings: Sequence[Mapping[str, Any]], language: Language = "
     console.print(table)
     counts = [sum(row["verdict"] == verdict for row in findings) for verdict in ("act", "watch", "clear")]
     say(word("findings_count", language).format(*counts, len({row["meter_id"] for row in findings})))
+
+
+def print_batches(rows: pl.DataFrame, looked_at: pl.DataFrame, language: Language = "en") -> None:
+    """Print batch findings as a table, and how many groups were looked at.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Those to show, in order.
+    looked_at : polars.DataFrame
+        All of them.
+    language : {"en", "zh"}
+    """
+    if rows.is_empty():
+        say(said("no_batches", language))
+    else:
+        table = Table(title=said("batch_findings", language), title_justify="left")
+        for name in ("scope", "key", "fault", "verdict", "cause"):
+            table.add_column(said(name, language), overflow="fold")
+        for name in ("meters", "observed", "expected", "ratio", "interval_90", "q_value"):
+            table.add_column(said(name, language), justify="right")
+        for row in rows.head(_MOST_GROUPS).iter_rows(named=True):
+            table.add_row(*_batch_cells(row, language))
+        console.print(table)
+        if rows.height > _MOST_GROUPS:
+            say(said("more_groups", language).format(_MOST_GROUPS, rows.height))
+    counts = [(looked_at["verdict"] == verdict).sum() for verdict in ("act", "watch", "not_separable")]
+    say(said("batches_count", language).format(*counts, f"{looked_at.height:,}"))
+
+
+def _batch_cells(row: Mapping[str, Any], language: Language) -> list[Text]:
+    ratio, low, high = (row[name] for name in ("ratio", "ratio_low", "ratio_high"))
+    return _cells(
+        scope_title(row["scope"], language),
+        row["key"],
+        fault_name(row["fault"], language),
+        said(row["verdict"], language),
+        cause_name(row["cause"], language),
+        f"{row['meters']:,}",
+        f"{row['observed']:,}",
+        f"{row['expected']:,.1f}",
+        "" if ratio is None else f"{ratio:.1f}",
+        "" if low is None or high is None else f"{low:.1f} – {high:.1f}",
+        "" if row["q_value"] is None else f"{row['q_value']:.2g}",
+    )
+
+
+def print_dossier(dossier: Dossier, rows: pl.DataFrame, language: Language = "en") -> None:
+    """Print what a dossier says in short: the group for every fault, the sentences, what is to come."""
+    finding = dossier.finding
+    console.print(Text(printable(title_of(finding, language)), style="bold"))
+    say(said("looked_at", language).format(moment(finding["as_of"]), cell(finding["diagnosis_id"])))
+    for line in sentences(finding, language):
+        say(line, indent=2)
+    if rows.height > 1:
+        print_batches(rows, rows, language)
+    for row in dossier.forecasts.filter(kind="failures").iter_rows(named=True):
+        days = (row["until"] - row["from"]).days
+        figures = (f"{row['value']:.1f}", f"{row['value_low']:.0f}", f"{row['value_high']:.0f}")
+        say(said("to_come", language).format(days, *figures), indent=2)
+    for row in dossier.forecasts.filter(kind="spares").iter_rows(named=True):
+        say(said("spares_of", language).format(cell(row["key"]), f"{row['value']:.0f}"), indent=2)
 
 
 def _table(title: str, names: Sequence[str], language: Language) -> Table:

@@ -13,24 +13,27 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from functools import partial
 
+import numpy as np
 import polars as pl
 from deltalake.transaction import AddAction
 
 from diagnostics.chain import STATE_BEFORE, chain
 from diagnostics.daily import day_profile
-from diagnostics.features import WINDOW_DAYS
+from diagnostics.features import UNREAD, WINDOW_DAYS
 from diagnostics.local_day import day_bounds, zones_of
 from diagnostics.settings import ProfileSettings
 from diagnostics.usable import NEEDED
 from lake.schemas import DAILY, ERROR_CODES, READINGS, TableSchema
 from lake.tables import Lake
 
-SLICE_READINGS = 500_000  # profiled at once; more does not fit the caches, less costs more than it saves
+SLICE_READINGS = 1_000_000  # profiled at once: each slice costs some time of its own, and its readings memory
 SLICE_METERS = 1_000  # at least: the lake keeps the readings of so many meters together
 MOST_DAYS = 8  # of a slice
-FEW_FILES = 100  # whose footers are looked at for columns that need not be read
+FEW_FILES = 500  # whose footers are looked at for columns that need not be read
+WINDOW_METERS = 25_000  # whose rows of the window are put in order at once; files keep so many rows of a day together
 FEW_METERS = 1_000  # picked out by their names; more are read with whoever stands between them
 NEAR_DAYS = 3  # before the first day of a slice within which the row before it is looked for first
+_DAYS = 10_000_000  # more days than there are, to number meters and days in one
 SELDOM = 0.1  # a day with fewer meters than this share of the busiest day's is one of late readings
 
 
@@ -315,10 +318,72 @@ class DailyRows:
         return known
 
 
-def newest_rows(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return the latest row of each meter and day, sorted; a row without readings only takes back an earlier one."""
-    latest = rows.sort("meter_id", "day", "as_of").unique(["meter_id", "day"], keep="last", maintain_order=True)
-    return latest.filter(pl.col("readings") > 0)
+def newest_rows(rows: pl.DataFrame, days: int | None = None) -> pl.DataFrame:
+    """Return the latest row of each meter and day, sorted; a row without readings only takes back an earlier one.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        Daily rows, of a meter and day several.
+    days : int, optional
+        Of each meter only so many days are kept, up to its newest row [days].
+    """
+    if rows.is_empty():
+        return rows
+    names = rows["meter_id"].unique().sort()
+    keys = rows.select(
+        pl.col("meter_id").cast(pl.Enum(names)).to_physical().cast(pl.Int64).alias("meter"),
+        pl.col("day").to_physical().cast(pl.Int64),
+        "as_of",
+        "readings",
+    )
+    # Numbers are sorted where names would be compared, and many columns are moved once.
+    place = keys["meter"] * _DAYS + keys["day"]
+    order = np.argsort(place.to_numpy(), kind="stable")
+    placed = keys.select(place.alias("place"), "as_of", "readings")[order].with_columns(pl.Series("row", order))
+    if not placed["place"].is_unique().all():
+        placed = placed.sort("place", "as_of", maintain_order=True).unique("place", keep="last", maintain_order=True)
+    there = placed.filter(pl.col("readings") > 0)
+    if days is not None:
+        places = there["place"].to_numpy()
+        meters = places // _DAYS
+        newest = places[np.searchsorted(meters, meters, side="right") - 1]
+        there = there.filter(pl.Series(places > newest - days))
+    kept = there["row"]
+    return rows if kept.equals(pl.Series("row", range(rows.height))) else rows[kept]
+
+
+def window_rows(lake: Lake, start: date) -> pl.DataFrame:
+    """Return the rows of the table ``daily`` from a day on that a diagnosis looks at, sorted and without UNREAD.
+
+    Of a meter and day the latest counts, of a meter the days of the window up to its newest.
+    They are put in order some meters at a time, and a column that no file fills or no diagnosis reads is not read, so
+    that little more than the result is held at once.
+    """
+    files = lake.parts(DAILY).filter(pl.col("last_day").is_null() | (pl.col("last_day") >= start))
+    if files.is_empty():
+        return DAILY.empty()
+    filled = _filled_in_any(lake, files["path"].to_list())
+    columns = [name for name in DAILY.columns if name in filled and name not in UNREAD]
+    since = pl.col("day") >= start
+    names = lake.scan_parts(DAILY, files["path"].to_list()).filter(since).select("meter_id").collect()["meter_id"]
+    cuts = names.unique().sort().gather_every(WINDOW_METERS)[1:].to_list()
+    pieces = []
+    for low, high in zip([None, *cuts], [*cuts, None], strict=True):
+        meters = Meters(low, high)
+        near = meters.may_be_in(files)["path"].to_list()
+        rows = lake.scan_parts(DAILY, near).filter(since, *meters.within()).select(columns).collect()
+        pieces.append(newest_rows(rows, WINDOW_DAYS).to_dict(as_series=True))
+    # Column by column, so that no second copy of all of them is made.
+    whole = [pl.concat([piece.pop(name) for piece in pieces], rechunk=True) for name in columns]
+    return DAILY.conform(pl.DataFrame(whole))
+
+
+def _filled_in_any(lake: Lake, names: Sequence[str]) -> frozenset[str]:
+    if len(names) > FEW_FILES:
+        return frozenset(DAILY.columns)
+    keys = ("meter_id", "day", "as_of", "readings")
+    return frozenset(keys).union(*(lake.filled_columns(DAILY, name) for name in names))
 
 
 def _after(name: str) -> str:

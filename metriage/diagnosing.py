@@ -11,23 +11,27 @@ import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Literal
 from zoneinfo import ZoneInfo
 
 import polars as pl
 
+from diagnostics.batch_findings import batch_findings
+from diagnostics.batches.cohort import Cohort, acts_of, cohort, seen_of
 from diagnostics.diagnosis import examine
 from diagnostics.facts import RECEPTION, Facts
+from diagnostics.failure_forecast import failure_forecast
 from diagnostics.features import WINDOW_DAYS
+from diagnostics.forecasts import group_forecasts
 from diagnostics.local_day import touched_days, with_local_day
 from lake.errors import UsageError
 from lake.failpoints import reach
-from lake.schemas import DAILY, ERROR_CODES, FINDINGS, FORECASTS, GAPS, READINGS
+from lake.schemas import BATCH_FINDINGS, DAILY, ERROR_CODES, FINDINGS, FORECASTS, GAPS, READINGS
 from lake.tables import Lake, Position
-from metriage.daily_rows import DailyRows, Written, newest_rows
-from metriage.live_findings import microseconds, moment, told_positions, told_until
+from metriage.daily_rows import DailyRows, Written, newest_rows, window_rows
+from metriage.live_findings import microseconds, moment, newest_of_each_time, told_positions, told_until
 from metriage.settings import Settings
 from metriage.site import Site
 from metriage.site_facts import SiteFacts
@@ -61,6 +65,8 @@ class Diagnosis:
         Rows of the table ``findings``.
     forecasts : polars.DataFrame
         Rows of the table ``forecasts``.
+    batch_findings : polars.DataFrame
+        Rows of the table ``batch_findings``.
     unregistered : tuple of str
         Meters that were diagnosed without being in the registry.
     after_removal : tuple of str
@@ -72,6 +78,7 @@ class Diagnosis:
     days: int
     findings: pl.DataFrame
     forecasts: pl.DataFrame = field(default_factory=FORECASTS.empty)
+    batch_findings: pl.DataFrame = field(default_factory=BATCH_FINDINGS.empty)
     unregistered: tuple[str, ...] = ()
     after_removal: tuple[str, ...] = ()
 
@@ -186,7 +193,7 @@ class DiagnosisLine:
             Daily rows of the window and findings of the diagnosis before, for one who has them at hand; else they are
             read.
         forecasts : bool
-            Whether forecasts are made, too.
+            Whether forecasts are made and groups of meters looked at, too.
         """
         # The clock in it puts diagnoses of the same as-of time in order.
         name = f"{self._mode}-{as_of:%Y%m%dT%H%M%SZ}-{time.time_ns() // 1000:013x}{uuid.uuid4().hex[:4]}"
@@ -204,11 +211,65 @@ class DiagnosisLine:
             language=self._settings.site.language,
             previous=previous,
             facts=facts,
-            today=as_of.astimezone(ZoneInfo(self._zone)).date() if forecasts else None,
+            today=self._today(as_of) if forecasts else None,
         )
         # Which meters are out of place is for people to see; a back-test shows nobody.
         stray = ((), ()) if self._mode == "backtest" else self._out_of_place(recent, facts.meters)
-        return Diagnosis(name, as_of, days, found.findings, found.forecasts, *stray)
+        if not forecasts:
+            return Diagnosis(name, as_of, days, found.findings, found.forecasts, BATCH_FINDINGS.empty(), *stray)
+        groups, ahead = self.groups(name, as_of, recent, found.findings, self._history(as_of))
+        return Diagnosis(name, as_of, days, found.findings, pl.concat([found.forecasts, ahead]), groups, *stray)
+
+    def groups(
+        self, name: str, as_of: datetime, recent: pl.DataFrame, findings: pl.DataFrame, history: pl.LazyFrame
+    ) -> tuple[pl.DataFrame, pl.DataFrame]:
+        """Return the batch findings and the forecasts of failures of a diagnosis.
+
+        Parameters
+        ----------
+        name : str
+            Its diagnosis_id.
+        as_of : datetime
+            Its time (UTC).
+        recent : polars.DataFrame
+            Daily rows of its window.
+        findings : polars.DataFrame
+            Its own findings.
+        history : polars.LazyFrame
+            Findings of earlier ones in the same mode, one diagnosis a time.
+        """
+        members = self.cohort(as_of, recent, pl.concat([history, findings.lazy()]))
+        stamp = (
+            pl.lit(name).alias("diagnosis_id"), pl.lit(self._mode).alias("mode"), pl.lit(as_of).alias("as_of"),
+        )  # fmt: skip
+        groups = batch_findings(members, self._settings.batches).with_columns(stamp)
+        today = self._today(as_of)
+        ahead = failure_forecast(members, self._known(as_of).weather, today, self._settings.rules.forecasts.failures)
+        return BATCH_FINDINGS.conform(groups), FORECASTS.conform(group_forecasts(ahead, as_of).with_columns(stamp))
+
+    def cohort(self, as_of: datetime, recent: pl.DataFrame, findings: pl.LazyFrame) -> Cohort:
+        """Return who was at risk and who failed, as of a time.
+
+        Parameters
+        ----------
+        as_of : datetime
+            The time (UTC).
+        recent : polars.DataFrame
+            Daily rows up to then, at least the newest of each meter.
+        findings : polars.LazyFrame
+            Findings of one mode, one diagnosis a time, up to then.
+        """
+        settings = self._settings.cohort
+        seen = seen_of(recent, settings.cold_c)
+        return cohort(seen, acts_of(findings), self._known(as_of), as_of, self._today(as_of), settings)
+
+    def _today(self, as_of: datetime) -> date:
+        """Return the local day that has begun at `as_of`."""
+        return as_of.astimezone(ZoneInfo(self._zone)).date()
+
+    def _history(self, as_of: datetime) -> pl.LazyFrame:
+        """Return the findings of all diagnoses before `as_of`; of a time that was diagnosed again the newest count."""
+        return newest_of_each_time(self._told.scan(FINDINGS, end=as_of).filter(pl.col("mode") == self._mode))
 
     def _out_of_place(self, recent: pl.DataFrame, meters: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
         """Return the meters that are not registered, and those that reported after their removal."""
@@ -313,7 +374,7 @@ class DiagnosisLine:
     def _recent_days(self, as_of: datetime, before: datetime | None, previous: pl.DataFrame) -> pl.DataFrame:
         """Return the rows of the window, and the newest row of each silent meter that has none there."""
         start = as_of.date() - timedelta(days=WINDOW_DAYS + 1)
-        near = newest_rows(self._work.read(DAILY, start=start))
+        near = window_rows(self._work, start)
         present = near.select("meter_id").unique()
         silent = None
         if before is not None and as_of - before < timedelta(days=WINDOW_DAYS):
@@ -411,20 +472,25 @@ def backtest_site(
         line = DiagnosisLine(source, scratch, site.settings, "backtest", facts=facts)
         for as_of in _times(start, end, every):
             progress(line.step(as_of))
-        findings, forecasts = scratch.read(FINDINGS), scratch.read(FORECASTS)
-    for table, rows in ((FINDINGS, findings), (FORECASTS, forecasts)):
-        if rows.height:
-            source.append(table, rows)
-    return findings
+        told = {table.name: scratch.read(table) for table in _TOLD}
+    for table in _TOLD:
+        if told[table.name].height:
+            source.append(table, told[table.name])
+    return told[FINDINGS.name]
+
+
+# What a diagnosis writes; its findings last, since they tell how far production has come.
+_TOLD = (FORECASTS, BATCH_FINDINGS, FINDINGS)
 
 
 def _write(lake: Lake, diagnosis: Diagnosis, positions: Sequence[Position] = ()) -> None:
-    """Write what a diagnosis comes to; its findings last, since they tell how far production has come."""
-    told, forecast = (told_until(lake, table) for table in (FINDINGS, FORECASTS))
-    # Forecasts of this time without findings are those of a diagnosis that was killed in between.
-    killed = bool(positions) and forecast == diagnosis.as_of != told
-    if diagnosis.forecasts.height and not killed:
-        lake.append(FORECASTS, diagnosis.forecasts, positions=positions)
+    """Write what a diagnosis comes to, once."""
+    done = told_until(lake)
+    for table, rows in ((FORECASTS, diagnosis.forecasts), (BATCH_FINDINGS, diagnosis.batch_findings)):
+        # Rows of this time without findings are those of a diagnosis that was killed in between.
+        killed = bool(positions) and told_until(lake, table) == diagnosis.as_of != done
+        if rows.height and not killed:
+            lake.append(table, rows, positions=positions)
     if diagnosis.findings.height or positions:
         lake.append(FINDINGS, diagnosis.findings, positions=positions)
 

@@ -14,7 +14,7 @@ import structlog
 
 from ingest.account import FILE as STATE
 from ingest.account import State
-from ingest.child_process import frugal
+from ingest.child_process import passing
 from ingest.spool import FILE as SPOOL
 from ingest.spool import Spool
 from lake.schemas import DAILY
@@ -130,7 +130,7 @@ class DiagnosisRuns:
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                env=os.environ | frugal(),
+                env=os.environ | passing(),
                 start_new_session=True,
             )
         except OSError as error:  # no memory or no process to be had just now

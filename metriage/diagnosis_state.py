@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 from lake.site_database import opened
+from lake.vocabulary import BATCH_VERDICTS
 from metriage import diagnosis_journal as journal
 from metriage.diagnosis_journal import Run
-from metriage.live_findings import told_until
+from metriage.live_findings import live_groups, told_until
 from metriage.schedule import Schedule
 from metriage.site import Site
 
@@ -28,7 +29,7 @@ def diagnosis_state(site: Site, now: datetime | None = None) -> dict[str, Any]:
     dict
         ``told_until`` (as-of time of the last one whose findings are in the lake, scheduled or not), ``last`` (the last
         scheduled one that ended well), ``failure`` (the last one that failed, where none has ended well since),
-        ``running``, ``next`` and ``missed``, how many are due.
+        ``running``, ``next``, ``missed``, how many are due, and ``groups``, how many groups stand out, by verdict.
 
     Raises
     ------
@@ -47,7 +48,13 @@ def diagnosis_state(site: Site, now: datetime | None = None) -> dict[str, Any]:
         "running": _shown(newest) if newest is not None and newest.finished_at is None else None,
         "next": None if following is None else {"as_of": following.as_of, "begins_at": following.begins_at},
         "missed": len(schedule.missed(told, now)),
+        "groups": _groups(site),
     }
+
+
+def _groups(site: Site) -> dict[str, int]:
+    verdicts = live_groups(site.lake)["verdict"].to_list()
+    return {name: verdicts.count(name) for name in BATCH_VERDICTS if name != "normal"}
 
 
 def _runs(site: Site) -> tuple[Run | None, Run | None, Run | None]:

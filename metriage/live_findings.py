@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import polars as pl
 
-from lake.schemas import FINDINGS, TableSchema
+from lake.schemas import BATCH_FINDINGS, FINDINGS, TableSchema
 from lake.tables import Lake, Position
 
 # Stored in the same transaction as the findings of a diagnosis, also where it finds nothing: until when it saw what was
@@ -46,6 +46,27 @@ def live_findings(lake: Lake, as_of: datetime) -> pl.DataFrame:
     """Return the rows of the newest live diagnosis as of exactly `as_of`; it may have none."""
     rows = lake.scan(FINDINGS, start=as_of, end=as_of + _MICROSECOND).filter(pl.col("mode") == "live").collect()
     return rows.filter(pl.col("diagnosis_id") == pl.col("diagnosis_id").max())
+
+
+def live_groups(lake: Lake) -> pl.DataFrame:
+    """Return the batch findings of the last live diagnosis; it may have none."""
+    told = told_until(lake, BATCH_FINDINGS)
+    if told is None or told != told_until(lake):
+        return BATCH_FINDINGS.empty()
+    rows = lake.scan(BATCH_FINDINGS, start=told, end=told + _MICROSECOND).filter(pl.col("mode") == "live").collect()
+    return rows.filter(pl.col("diagnosis_id") == pl.col("diagnosis_id").max())
+
+
+def newest_of_each_time(rows: pl.LazyFrame) -> pl.LazyFrame:
+    """Return what diagnoses wrote, of a time that was diagnosed again only the rows of the newest one.
+
+    Parameters
+    ----------
+    rows : polars.LazyFrame
+        Rows of one mode with ``as_of`` and ``diagnosis_id``.
+    """
+    newest = rows.group_by("as_of").agg(pl.col("diagnosis_id").max())
+    return rows.join(newest, on=["as_of", "diagnosis_id"], how="semi")
 
 
 def microseconds(moment: datetime) -> int:

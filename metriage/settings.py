@@ -11,6 +11,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from diagnostics.batch_settings import BatchSettings
+from diagnostics.batches.cohort_settings import CohortSettings
 from diagnostics.settings import ProfileSettings, RuleSettings
 from ingest.decoders import shapes
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, MetricsSettings, check_zone
@@ -46,6 +48,8 @@ class Settings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     diagnosis: DiagnosisSettings = DiagnosisSettings()
     profile: ProfileSettings = ProfileSettings()
     rules: RuleSettings = RuleSettings()
+    batches: BatchSettings = BatchSettings()
+    cohort: CohortSettings = CohortSettings()
     tickets: TicketSettings = TicketSettings()
     webhook: tuple[WebhookSettings, ...] = ()
 

@@ -88,6 +88,8 @@ def settings_text() -> str:
     parts += _table("# [[webhook]]", item_type(kinds["webhook"]), needed=_NEEDED)
     parts += _table("[tickets]", kinds["tickets"])
     parts += _table("[profile]", kinds["profile"])
+    parts += _table("[batches]", kinds["batches"])
+    parts += _table("[cohort]", kinds["cohort"])
     parts += _rules("rules", kinds["rules"])
     return "\n".join(parts) + "\n"
 

@@ -1,1 +1,1 @@
-"""Other ways from MQTT to files, each a program ``NAME.py PORT CLIENT_ID FOLDER`` of ``.venv-compare``."""
+"""Other ways to the same results, each a program of its own that says how it is called; mostly of ``.venv-compare``."""

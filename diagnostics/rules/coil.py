@@ -10,6 +10,7 @@ import math
 import polars as pl
 
 from diagnostics.evidence import observation, together
+from diagnostics.fading import faded
 from diagnostics.features import View
 from diagnostics.lots import with_lot
 from diagnostics.register import register_bits
@@ -18,10 +19,12 @@ from diagnostics.settings import (
     BackwardSettings,
     ColdLossSettings,
     DisownedSettings,
+    FadingSettings,
     FrozenRegisterSettings,
     JumpSettings,
     LossSettings,
     MagnetSettings,
+    ReversedSettings,
     SignalSettings,
     StuckSettings,
 )
@@ -30,6 +33,10 @@ COLD_CONFIDENCE = 0.6
 COLD_LOSS_CONFIDENCE = 0.85
 WARM_C = 1.0  # lowest temperature of a day on which cold disturbs no coil
 MAGNET_CONFIDENCE = 0.85
+MAD_OF_DIFFERENCES = 1.4826 / 2**0.5  # of normal noise: from the median of its differences to its deviation
+LEAST_WANDER = 0.005  # share of the amplitude
+COLD_C = -3.0  # at the meter; colder days lower the amplitude of healthy elements
+REVERSED_CONFIDENCE = 0.6  # a module of the wrong direction shows the same
 
 # Real homes show each of these before a holiday now and then: the main tap is shut on leaving, use is less before.
 LEAVING_SIGNS = ("sign_loss", "sign_running")
@@ -227,6 +234,19 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
         pl.col("coil_signal_median_mv").last().alias("signal_mv"),
         pl.col("coil_base_mv").last(),
     )
+    # A step of many times what the amplitude wanders by is a change of the element, though it still counts.
+    told_days = seen.days.filter(share.is_not_null())
+    steps = told_days.group_by("meter_id", maintain_order=True).agg(
+        share.tail(settings.step_days).max().alias("step_share"),
+        (share.diff().abs().median() * MAD_OF_DIFFERENCES).alias("wanders"),
+        pl.col("case_min_c").tail(settings.step_days).max().alias("step_warmest_c"),
+    )
+    hits = hits.join(steps, on="meter_id", how="left", maintain_order="left")
+    step = (
+        (pl.col("step_share") <= settings.watch_fraction)
+        & (1 - pl.col("step_share") >= settings.step_sigmas * pl.max_horizontal("wanders", pl.lit(LEAST_WANDER)))
+        & (pl.col("step_warmest_c") > COLD_C).fill_null(value=True)
+    )
     # An amplitude that is back on every warm day tells of the cold, not of its own end.
     at_case = pl.col("case_min_c")
     follows = seen.days.filter(share.is_not_null() & at_case.is_not_null()).group_by("meter_id").agg(
@@ -239,7 +259,7 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
         seen,
         fired(
             hits,
-            act=pl.col("act_days") >= settings.days,
+            act=(pl.col("act_days") >= settings.days) | step.fill_null(value=False),
             watch=pl.col("days") >= settings.days,
             onset=pl.col("onset"),
             evidence=together(
@@ -301,7 +321,7 @@ def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
         "sign_amplitude": pl.when(pl.col("amplitude") <= settings.weak_share).then(pl.col("amplitude").round(3)),
         "sign_draws": pl.when(draws_lost).then(pl.col("lost").round(3)),
         "sign_loss": pl.when(lost <= settings.lost_share).then(lost.round(3)),
-        "sign_code": pl.when(pl.col("code_days") > 0).then("code_days"),
+        "sign_code": pl.when(pl.col("code_days") > 1).then("code_days"),
         "sign_flow": pl.when(pl.col("flow_readings") > 1).then("flow_readings"),
         "sign_running": pl.when(pl.col("running") >= settings.running_days).then("running"),
         "sign_course": pl.when(pl.col("course") > 0).then("course"),
@@ -314,13 +334,15 @@ def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
     strong = pl.any_horizontal(sign.is_not_null() for what, sign in signs.items() if what not in WEAK_SIGNS)
     # Who leaves may use less before, and shuts the main tap behind a leak: these two say the same.
     leaving = pl.any_horizontal(signs[what].is_not_null() for what in LEAVING_SIGNS)
-    weak = pl.sum_horizontal(
-        leaving.cast(pl.Int64), *(signs[what].is_not_null().cast(pl.Int64) for what in ("sign_course", "sign_cold"))
-    )
+    weak = pl.sum_horizontal(leaving.cast(pl.Int64), signs["sign_course"].is_not_null().cast(pl.Int64))
     days = pl.col("still_days")
     sure = (strong & (days >= settings.act_days)) | ((weak > 1) & (days >= settings.weak_days))
     hits = with_lot(seen, hits, sure, _faint(seen, settings.weak_share))
-    lot = _bad_lot(settings)
+    # Homes of a bad lot stand empty, too: most of those that stand must be beyond what other lots have now.
+    excess = (1 - pl.col("lot_expected") / pl.col("lot_hits")).alias("lot_excess")
+    stand = with_lot(seen, hits.select("meter_id"), pl.lit(value=True)).select("meter_id", excess)
+    hits = hits.join(stand, on="meter_id", how="left", maintain_order="left")
+    lot = _bad_lot(settings) & (pl.col("lot_excess") >= settings.lot_excess).fill_null(value=False)
     signs["sign_lot"] = pl.when(lot).then("lot_hits")
     return fired(
         hits,
@@ -634,6 +656,89 @@ def _trickle(seen: View, settings: LossSettings) -> pl.DataFrame:
                 until=pl.col("last_ts"), threshold=settings.trickle_share, usual_m3=pl.col("usual_m3").round(3),
             ),
         ),
+    )  # fmt: skip
+
+
+@rule(
+    "coil.fading",
+    settings=lambda settings: settings.coil.fading,
+    source="an element that fails loses some pulses, then most, then all; who leaves stops from one day to the next",
+    severity=2,
+    inhibited_by=("exchange", "empty_pipe", "communication.area", "software_conflict.sources"),
+    en=Text(
+        "Use dwindled over days, then ended",
+        "Days of a part of the usual use, far more than there ever were, lie before the end of all use.",
+        "Open a tap and watch register and display; exchange the sensing module (coil); correct the bill.",
+    ),
+    zh=Text(
+        "用水量逐日衰减至停走",
+        "停走之前有多日仅计得平日的一部分，远多于以往。",
+        "现场放水观察字轮与显示；更换发讯圈（采样模块）；更正水费。",
+    ),
+)
+def fading(seen: View, settings: FadingSettings) -> pl.DataFrame:
+    """Fire where use dwindled and ended."""
+    told = "coil.fading"
+    return fired(
+        faded(seen.days, settings),
+        act=pl.lit(value=True),
+        onset=pl.col("fade_ts"),
+        evidence=together(
+            observation(
+                told, "fading_days", pl.col("fade_days"), "d", since=pl.col("fade_ts"), until=pl.col("last_ts"),
+                threshold=float(settings.fade_days), chance=pl.col("fade_p_value"),
+                usual_m3=pl.col("fade_usual_m3").round(3),
+            ),
+            observation(told, "ended_days", pl.col("ended_days"), "d", threshold=float(settings.ended_days),
+                        share=pl.col("fade_share").round(3)),
+        ),
+    )  # fmt: skip
+
+
+@rule(
+    "coil.reversed",
+    settings=lambda settings: settings.coil.reversed,
+    source="water that flows back comes now and then; a reverse register that counts every day counts what people use",
+    severity=2,
+    inhibited_by=("exchange", "software_conflict.sources"),
+    en=Text(
+        "The reverse register counts what people use",
+        "Day after day a large part of what is counted goes to the reverse register.",
+        "Check the direction of installation and of the sensing module; exchange the module; correct the bill.",
+    ),
+    zh=Text(
+        "正向用水计入反向累计",
+        "连续多日大部分用水计入反向累计量。",
+        "核对表计安装方向及采样模块方向；更换模块；更正水费。",
+    ),
+)
+def in_reverse(seen: View, settings: ReversedSettings) -> pl.DataFrame:
+    """Fire where most days count in the reverse register, and much of all."""
+    told = "coil.reversed"
+    newest = pl.col("age_days") < settings.window_days
+    hits = seen.days.filter(newest & pl.col("reverse_m3").is_not_null()).group_by("meter_id", maintain_order=True).agg(
+        (pl.col("reverse_m3") >= settings.day_m3).sum().cast(pl.Int64).alias("days"),
+        pl.col("reverse_m3").sum().alias("reverse"),
+        pl.col("day_m3").sum().alias("forward"),
+        pl.col("first_ts").filter(pl.col("reverse_m3") >= settings.day_m3).first().alias("since"),
+        pl.col("last_ts").last(),
+    )  # fmt: skip
+    share = pl.col("reverse") / (pl.col("reverse") + pl.col("forward"))
+    much = share >= settings.share
+    return fired(
+        hits.filter(pl.col("days") > 0),
+        act=much & (pl.col("days") >= settings.days),
+        watch=much & (pl.col("days") >= settings.watch_days),
+        onset=pl.col("since"),
+        evidence=together(
+            observation(
+                told, "reverse_days", pl.col("days"), "d", since=pl.col("since"), until=pl.col("last_ts"),
+                threshold=float(settings.days), window_days=settings.window_days,
+                reverse_m3=pl.col("reverse").round(3), forward_m3=pl.col("forward").round(3), share=share.round(3),
+            ),
+        ),
+        cause=pl.lit("installation"),
+        cause_confidence=pl.lit(REVERSED_CONFIDENCE),
     )  # fmt: skip
 
 

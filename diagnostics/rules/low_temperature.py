@@ -6,12 +6,14 @@ import polars as pl
 
 from diagnostics.evidence import observation, together
 from diagnostics.features import View
+from diagnostics.frost_stops import stops_by_frost
 from diagnostics.rules.rule import Text, fired, nothing, rule, symptom
 from diagnostics.settings import ExposureSettings, FreezeSettings
 
 DAY_H = 24.0
 FREEZE_CONFIDENCE = 0.9
 STOOD_DAYS = 4  # before water runs, in which the pipe must have been blocked
+BURST_GOES_ON = 0.3  # share of the limit that must come on the day after, where nothing stood before
 DYING_DAYS = 2  # the newest days of a meter that fell silent, on which the frost must have been
 BEFORE_DAYS, LEAST_BEFORE_DAYS = 30, 10  # days before a stop that tell what cold a pipe has borne
 
@@ -56,12 +58,16 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     heard = (pl.col("rssi_dbm") > settings.well_received_dbm).fill_null(value=True)
     struck = (pl.col("died_colder_c") >= settings.colder_c).fill_null(value=True)
     charged = (pl.col("fall_v") < settings.charged_v).fill_null(value=True)
+    charged &= (pl.col("sag_v") < settings.charged_sag_v).fill_null(value=True)
     lost = dead & (silent_days >= settings.dead_days) & heard & struck & charged
+    # Nothing but the number of those that stop with it tells a frozen pipe from an empty home; it stands for long.
+    frozen = stopped & pl.col("record") & (pl.col("frozen_share") >= settings.frozen_share)
+    frozen &= pl.col("still_days") >= settings.frozen_days
     code = pl.col("codes") > 0
     told_of = pl.col("reported_ts").is_not_null() | pl.col("inspected_ts").is_not_null()
     return fired(
         hits,
-        act=burst | runs | lost | ((code | told_of) & (stopped | dead)),
+        act=burst | runs | lost | frozen.fill_null(value=False) | ((code | told_of) & (stopped | dead)),
         watch=stays | returned | dead,
         onset=pl.coalesce("stop_ts", pl.when(burst | runs).then("burst_ts"), "frost_ts"),
         evidence=together(
@@ -78,6 +84,10 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
             observation(
                 told, "resumed_with_warmth", pl.when(returned).then("still_days"), "d", since=pl.col("stop_ts"),
                 until=pl.col("resumed_ts"), usual_m3=pl.col("usual_m3").round(3), colder_c=pl.col("colder_c").round(1),
+            ),
+            observation(
+                told, "stops_around", pl.when(stopped & (pl.col("frozen_share") > 0)).then("observed"),
+                expected=pl.col("expected").round(1), threshold=settings.frozen_share,
             ),
             observation(
                 told, "burst_volume", pl.col("burst_m3").round(2), "m³", since=pl.col("burst_ts"),
@@ -131,6 +141,11 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     limit = pl.max_horizontal(pl.lit(settings.burst_m3), pl.col("most_m3").fill_null(0) * settings.burst_times)
     hours = pl.col("consumption_m3") / pl.col("greatest_flow_m3h")
     burst = lately & (pl.col("consumption_m3") >= limit) & (hours >= settings.burst_h)
+    # It runs until somebody shuts it: on the next day, too, unless that is not known yet.
+    more = pl.col("consumption_m3").shift(-1).over("meter_id")
+    burst &= (more >= limit * BURST_GOES_ON).fill_null(value=False) | (pl.col("stood_lately") > 0).fill_null(
+        value=False
+    )
     summary = days.group_by("meter_id", maintain_order=True).agg(
         pl.col("least_flow_m3h").filter(before).max().alias("least_before"),
         pl.col("least_flow_m3h").filter(after).max().alias("least_after"),
@@ -145,6 +160,7 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
         (pl.col("case_min_c").filter(pl.col("age_days") > DYING_DAYS).tail(BEFORE_DAYS).min()
          - pl.col("case_min_c").filter(pl.col("age_days") <= DYING_DAYS).min()).alias("died_colder_c"),
         pl.col("battery_fall_v").drop_nulls().tail(3).median().alias("fall_v"),
+        pl.col("sag_excess_v").drop_nulls().tail(5).max().alias("sag_v"),
         pl.col("rssi_median_dbm").drop_nulls().tail(14).median().alias("rssi_dbm"),
         pl.col("last_ts").max(),
     )  # fmt: skip
@@ -191,6 +207,7 @@ def _stops(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame:
         pl.col("still").first(),
         pl.len().cast(pl.Int64).alias("still_days"),
         pl.col("first_ts").first().alias("stop_ts"),
+        pl.col("day").first().alias("stop_day"),
         (pl.col("frosty").head(1) | pl.col("frosty_before").head(1)).first().alias("began_cold"),
         (pl.col("coldest_before_c") - pl.col("night_c")).first().alias("colder_c"),
         (pl.col("case_min_c") <= 0).fill_null(value=False).mean().alias("cold_share"),
@@ -218,12 +235,15 @@ def _stops(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame:
         & ~(pl.col("peers_still") > settings.peers_still).fill_null(value=False)
         & (pl.col("ended_age") < settings.window_days)
     )
+    shares = stops_by_frost(days, settings)
     return (
         each.join(usual, on="meter_id", how="left", maintain_order="left")
         .filter(odd)
         .unique("meter_id", keep="last", maintain_order=True)
+        .join(shares, on=["meter_id", "stop_day"], how="left", maintain_order="left")
         .select(
-            "meter_id", "still_days", "stop_ts", "cold_share", "usual_m3", "resumed_ts", "colder_c",
+            "meter_id", "frozen_share", "observed", "expected", "record",
+            "still_days", "stop_ts", "cold_share", "usual_m3", "resumed_ts", "colder_c",
             pl.col("resumed_ts").is_not_null().alias("resumed"),
             (pl.max_horizontal("warm_end_c", "warm_next_c") > 0).fill_null(value=False).alias("warm"),
         )

@@ -11,13 +11,13 @@ import pytest
 from benchmarks.fleets import ALL_SIGNALS
 from benchmarks.judge_rules import Haste, Judged, judged, lines, main, sample_fleet, write
 from diagnostics.rules import RULES
-from lake.schemas import FINDINGS
-from models.judging import judge
+from lake.schemas import BATCH_FINDINGS, FINDINGS
+from models.judging import judge, judge_lots
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def result(fleet: str, missing: str = ALL_SIGNALS, false: str = "m3") -> Judged:
+def result(fleet: str, missing: str = ALL_SIGNALS, false: str = "m3", groups: pl.DataFrame | None = None) -> Judged:
     """Return a fleet of three meters and 30 days with one hit, one miss and one false act."""
     truth = pl.DataFrame(
         {
@@ -44,7 +44,40 @@ def result(fleet: str, missing: str = ALL_SIGNALS, false: str = "m3") -> Judged:
     )
     meters = pl.DataFrame({"meter_id": ["m1", "m2", "m3"], "production_batch": ["B1", "B1", "B2"]})
     scores = judge(truth, FINDINGS.conform(findings), date(2024, 1, 1), date(2024, 1, 30), meters)
-    return Judged(fleet, missing, scores, 12.0, 3.0, 30)
+    told = BATCH_FINDINGS.empty() if groups is None else groups
+    lots = judge_lots(pl.DataFrame({"key": ["B1"], "fault": ["coil"]}), told)
+    return Judged(fleet, missing, scores, lots, told, 12.0, 3.0, 30)
+
+
+def test_lots_are_told_with_what_stands_out_and_what_should_have() -> None:
+    """Bad ones that were called, and every group that was."""
+    rows = [
+        ("production_batch", "B1", "act", 0.01),
+        ("production_batch", "B2", "act", 0.02),
+        ("region", "N", "watch", 0.2),
+    ]
+    groups = BATCH_FINDINGS.conform(
+        pl.DataFrame(
+            [
+                {"scope": scope, "key": key, "fault": "coil", "verdict": verdict, "q_value": q, "as_of": START,
+                 "observed": 4, "meters": 20, "expected": 0.52, "cause": "unknown"}
+                for scope, key, verdict, q in rows
+            ],
+            schema={name: BATCH_FINDINGS.polars[name] for name in (
+                "scope", "key", "fault", "verdict", "q_value", "as_of", "observed", "meters", "expected", "cause",
+            )},
+        )
+    )  # fmt: skip
+
+    told = list(lines([result("one", groups=groups)]))
+
+    place = told.index("  lots: 1 of 1 bad ones called, 1 others called")
+    assert [
+        "    act           production_batch B1, coil: 4 of 20, 0.5 expected, q 0.01, cause unknown, truly bad",
+        "    act           production_batch B2, coil: 4 of 20, 0.5 expected, q 0.02, cause unknown",
+        "    watch         region N, coil: 4 of 20, 0.5 expected, q 0.2, cause unknown",
+        "",
+    ] == told[place + 1 : place + 5]
 
 
 def test_table_shows_each_fault_with_why_it_was_missed_and_who_was_wrong() -> None:
@@ -63,6 +96,7 @@ def test_several_fleets_are_shown_together_as_well() -> None:
 
     place = told.index("all fleets, all signals")
     assert ["coil", "4", "4", "2", "2", "2"] == told[place + 2].split()[:6]
+    assert "  lots: 0 of 2 bad ones called, 0 others called" in told[place:]
 
 
 def test_missing_signals_are_compared_with_all_signals() -> None:

@@ -59,6 +59,23 @@ def test_programs_that_disagree_about_a_register_leave_none() -> None:
     assert (row["backward_counts"], row["consumption_m3"], row["sources"]) == (0, 0.2, 2)
 
 
+def test_programs_of_a_whole_fleet_need_no_flags() -> None:
+    """More readings than are filtered in one piece, by two programs, none of them flagged or judged by its meter."""
+    meters, hours = 20, 1000
+    seen = readings(
+        {
+            "meter_id": [f"m{number:02}" for number in range(meters) for _ in range(hours)],
+            "ts": [START + timedelta(hours=hour) for hour in range(hours)] * meters,
+            "volume_m3": [float(hour) for hour in range(hours)] * meters,
+            "source": ["a", "b"] * (meters * hours // 2),
+        }
+    )
+
+    rows = profile(seen)
+
+    assert meters * hours == rows["usable_readings"].sum()
+
+
 def test_reading_received_later_is_not_seen() -> None:
     """A profile as of a time knows what was received by then."""
     seen = readings({"volume_m3": [1.0, 2.0], "received_at": [START, START + timedelta(days=9)]})

@@ -23,6 +23,8 @@ from tests.recordings import ROOT
 
 COMMANDS = [
     "backtest",
+    "batch list",
+    "batch show",
     "compact",
     "demo",
     "diagnose",

@@ -12,7 +12,7 @@ from polars.testing import assert_frame_equal
 from lake import facts, registry
 from lake.errors import UsageError
 from lake.meter import Meter
-from lake.schemas import DAILY, FINDINGS, GAPS, READINGS
+from lake.schemas import BATCH_FINDINGS, DAILY, FINDINGS, FORECASTS, GAPS, READINGS
 from lake.site_database import opened
 from lake.tables import Lake
 from metriage.diagnosing import backtest_site, diagnose_site
@@ -385,3 +385,58 @@ def test_compaction_changes_no_diagnosis(sites: Callable[..., Site]) -> None:
     assert expected.days == found.days
     same(expected.findings, found.findings)
     assert_frame_equal(newest_days(plain), newest_days(tidied))
+
+
+def lots(site: Site) -> None:
+    """Register the meters of the fleet in two lots."""
+    registered(
+        site,
+        Meter(meter_id="healthy", production_batch="A"),
+        Meter(meter_id="backward", production_batch="B"),
+        Meter(meter_id="silent", production_batch="A"),
+        Meter(meter_id="late", production_batch="B"),
+    )
+
+
+def test_groups_are_told_with_the_findings_of_a_diagnosis(sites: Callable[..., Site]) -> None:
+    """Under one name and time; what failed counts in its lot, and failures to come are forecast."""
+    site = sites(fleet())
+    lots(site)
+
+    diagnosis = diagnose_site(site, end_of(14))
+
+    lake = Lake(site.folder / "lake")
+    told = [lake.read(table) for table in (FINDINGS, BATCH_FINDINGS, FORECASTS)]
+    assert [{(diagnosis.diagnosis_id, "live", end_of(14))}] * 3 == [
+        set(rows.select("diagnosis_id", "mode", "as_of").iter_rows()) for rows in told
+    ]
+    coil = told[1].filter(pl.col("scope") == "production_batch", pl.col("fault") == "coil").sort("key")
+    assert [("A", 2, 0), ("B", 2, 1)] == coil.select("key", "meters", "observed").rows()
+    assert {"failures"} <= set(told[2]["kind"])
+
+
+def test_groups_of_a_back_test_are_those_of_production(sites: Callable[..., Site]) -> None:
+    """Step by step, with nothing known that came later."""
+    live, replayed = sites(fleet()), sites(fleet())
+    for site in (live, replayed):
+        lots(site)
+    for day in (8, 14):
+        diagnose_site(live, end_of(day))
+    backtest_site(replayed, end_of(8), end_of(14), timedelta(days=6), lambda _: None)
+
+    rows = [Lake(site.folder / "lake").read(BATCH_FINDINGS).drop(NAMES) for site in (live, replayed)]
+    keys = ["as_of", "scope", "key", "fault"]
+    assert_frame_equal(*(told.sort(keys) for told in rows))
+    assert 2 == rows[0]["as_of"].n_unique()
+
+
+def test_groups_see_only_acts_told_by_then(sites: Callable[..., Site]) -> None:
+    """A time before the last diagnosis is looked at apart, and its groups too."""
+    site = sites(fleet())
+    lots(site)
+    diagnose_site(site, end_of(14))
+
+    before = diagnose_site(site, end_of(4))
+
+    assert 0 == before.batch_findings["observed"].sum()
+    assert 1 == diagnose_site(site, end_of(15)).batch_findings.filter(scope="production_batch")["observed"].sum()

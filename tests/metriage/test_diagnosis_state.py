@@ -7,12 +7,15 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Any
 
+import polars as pl
 import pytest
 
+from lake.schemas import BATCH_FINDINGS
 from lake.site_database import opened
 from metriage import console, diagnosis_journal
 from metriage.diagnosing import diagnose_site
 from metriage.diagnosis_state import diagnosis_state
+from metriage.live_findings import told_positions
 from metriage.site import Site
 from tests.metriage.sites import START, Done, hourly, stored
 
@@ -107,3 +110,24 @@ def test_database_that_cannot_be_read_is_said(site: Site, metriage: Callable[...
 
     assert 0 == done.code
     assert "diagnosis: cannot be looked at:" in done.out
+
+
+def test_groups_that_stand_out_are_counted(site: Site, metriage: Callable[..., Done]) -> None:
+    """Those of the last live diagnosis only."""
+    stored(site, hourly("m", 3))
+    diagnose_site(site, night(2))
+    names = {"scope": "production_batch", "fault": "coil", "mode": "live"}
+    rows = [
+        names | {"diagnosis_id": "a", "as_of": night(1), "key": "old", "verdict": "act"},
+        names | {"diagnosis_id": "b", "as_of": night(2), "key": "x", "verdict": "act"},
+        names | {"diagnosis_id": "b", "as_of": night(2), "key": "y", "verdict": "watch"},
+        names | {"diagnosis_id": "b", "as_of": night(2), "key": "z", "verdict": "normal"},
+    ]
+    frame = pl.DataFrame(rows, schema={name: BATCH_FINDINGS.polars[name] for name in rows[0]})
+    site.lake.append(BATCH_FINDINGS, frame, positions=told_positions(night(2), 0))
+
+    state = json.loads(metriage("status", "--dir", site.folder, "--json").out)["diagnosis"]
+    text = metriage("status", "--dir", site.folder).out
+
+    assert {"act": 1, "watch": 1, "not_separable": 0} == state["groups"]
+    assert "groups of meters: 1 to act on, 1 to watch" in text

@@ -43,17 +43,18 @@ def test_backward_counts_on_two_days_are_watch_on_four_act() -> None:
     assert verdicts == [None, "watch", "watch", "act", "act"]
 
 
-def test_jump_by_register_bits_is_act_once_and_another_jump_watch() -> None:
-    """A flipped bit comes back; a lone wrong register of any size is only watched."""
-    flipped, wrong = running(5), running(5)
-    flipped[60] = round(flipped[60] - 12.288, 3)
-    wrong[60] = round(wrong[60] - 9.5, 3)
+def test_jump_by_register_bits_is_watch_once_and_act_when_it_comes_again() -> None:
+    """One wrong reading flips a bit, too; a defect flips it again."""
+    once = running(5)
+    once[60] = round(once[60] - 12.288, 3)
+    again = list(once)
+    again[90] = round(again[90] - 12.288, 3)
 
-    coil = judged(hourly(5, volume_m3=flipped))["coil"]
+    coil = judged(hourly(5, volume_m3=again))["coil"]
 
     assert (coil["verdict"], coil["rules"]) == ("act", ["coil.jump"])
     assert 12288 in [seen["value"] for seen in coil["evidence"]]
-    assert judged(hourly(5, volume_m3=wrong))["coil"]["verdict"] == "watch"
+    assert judged(hourly(5, volume_m3=once))["coil"]["verdict"] == "watch"
 
 
 def test_two_registers_under_one_id_are_exchange_and_never_coil() -> None:
@@ -377,3 +378,39 @@ def test_stop_goes_on_being_told_when_its_past_has_left_the_window() -> None:
     coil = judged(still_from(40, 110))["coil"]
 
     assert ("watch", ["coil.stuck"]) == (coil["verdict"], coil["rules"])
+
+
+def test_reverse_register_that_counts_every_day_counts_what_people_use() -> None:
+    """Now and then water flows back; this is another matter."""
+    hours = range(24 * 30)
+    forward = [round(10 + 0.01 * min(hour, 24 * 15), 3) for hour in hours]
+    reverse = [round(0.01 * max(0, hour - 24 * 15), 3) for hour in hours]
+    once = [0.05 if hour > 24 * 20 else 0.0 for hour in hours]
+
+    turned = judged(hourly(30, volume_m3=forward, reverse_volume_m3=reverse))["coil"]
+    flows_back = judged(hourly(30, volume_m3=[10 + 0.01 * hour for hour in hours], reverse_volume_m3=once))
+
+    assert ("act", "installation") == (turned["verdict"], turned["cause"])
+    assert "coil.reversed" in turned["rules"]
+    assert "coil" not in flows_back
+
+
+def test_dwindling_use_that_ended_is_act() -> None:
+    """Nobody leaves a home bit by bit over ten days."""
+    daily = [0.4, 0.3, 0.5, 0.2, 0.45] * 7 + [0.2, 0.19, 0.15, 0.17, 0.12, 0.1, 0.11, 0.07, 0.06, 0.05] + [0.0] * 5
+    registers = [10.0]
+    for volume in daily:
+        registers += [registers[-1] + volume * (hour >= 12) for hour in range(24)]
+
+    coil = judged(hourly(50, volume_m3=[round(value, 4) for value in registers[1:]]))["coil"]
+
+    assert "act" == coil["verdict"]
+    assert "coil.fading" in coil["rules"]
+
+
+def test_step_of_the_amplitude_is_act_where_warmth_does_not_bring_it_back() -> None:
+    stepped = [400.0 + hour % 3 if hour < 24 * 30 else 305.0 + hour % 3 for hour in range(24 * 40)]
+
+    coil = judged(hourly(40, volume_m3=running(40), coil_signal_mv=stepped))["coil"]
+
+    assert ("act", ["coil.signal"]) == (coil["verdict"], coil["rules"])
