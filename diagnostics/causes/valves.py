@@ -11,6 +11,7 @@ FREE_RATIO = 0.8  # less than ever: nothing brakes it, the gear has lost the bal
 HARDER_RATIO = 1.3
 SLOWER_RATIO = 1.4
 LEAST_SHARE = 0.3  # of the movements since the onset
+CLOSED_FLOW = "actuator.closed_flow"
 SEAT_SHARE = 0.7  # of the usual use: less seeps through a seat, as much means that the way is open
 
 # Columns of with_valve_signs; null where the meter has not moved its valve or does not tell.
@@ -59,8 +60,12 @@ def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
         pl.col("closed_flow_m3").sum().alias("leaked_m3"),
         (pl.col("closed_flow_m3").median() / pl.col("usual_m3").median()).alias("leaked_share"),
     )
-    known = rows.join(told, on=CASE, how="left", maintain_order="left").join(
-        leaked, on=CASE, how="left", maintain_order="left"
+    # The rule also sees what passes between the readings of a meter that tells a day at once.
+    seeps = cases.fired.filter(pl.col("rule") == CLOSED_FLOW).select("meter_id", pl.lit(value=True).alias("seeps"))
+    known = (
+        rows.join(seeps.unique(), on="meter_id", how="left", maintain_order="left")
+        .join(told, on=CASE, how="left", maintain_order="left")
+        .join(leaked, on=CASE, how="left", maintain_order="left")
     )
     # Meters that send no current are judged by the time alone.
     timed = pl.col("dead").is_null() & pl.col("slower").is_not_null()
@@ -70,13 +75,14 @@ def with_valve_signs(rows: pl.DataFrame, cases: Cases) -> pl.DataFrame:
     over = (pl.col("slower") >= LEAST_SHARE) & ~hard & ~loose
     as_ever = ~(still | hard | loose | over).fill_null(value=False)
     through = (pl.col("leaked_share").is_finite() & (pl.col("leaked_share") >= SEAT_SHARE)).fill_null(value=False)
+    passes = ((pl.col("leaked_m3") > 0) | pl.col("seeps")).fill_null(value=False)
     actuator = pl.col("fault") == "actuator"
     return known.with_columns(
         pl.when(actuator).then(still).alias("stands_still"),
         pl.when(actuator).then(hard & ~still).alias("runs_harder"),
         pl.when(actuator).then(loose & ~still).alias("runs_free"),
         pl.when(actuator).then(over & ~still).alias("overruns"),
-        pl.when(actuator).then((pl.col("leaked_m3") > 0).fill_null(value=False) & as_ever & ~through).alias("leaks"),
+        pl.when(actuator).then(passes & as_ever & ~through).alias("leaks"),
         pl.when(actuator).then(as_ever & through).alias("runs_on"),
         pl.when(still | loose).then(pl.col("weak_current")).when(hard).then(pl.col("hard_current"))
         .alias("moved_current"),
