@@ -7,6 +7,7 @@ from typing import Any
 
 from diagnostics.cause_settings import CauseSettings
 from diagnostics.causes.drain import report_storm
+from diagnostics.causes.handling import software_conflict
 from tests.diagnostics.causes.cases import Story, causes
 from tests.diagnostics.causes.made import made, weights
 
@@ -45,3 +46,12 @@ def test_region_that_fails_without_a_sign_stays_unknown() -> None:
     )
 
     assert ["unknown"] * 3 == [found[f"m{n}"]["cause"] for n in range(3)]
+
+
+def test_programs_that_poll_a_meter_empty_its_cell_though_they_agree() -> None:
+    days = [{"sources": 2, "source_disagreements": 0}] * 60
+    cases = made({"m": "battery"}, registry={"m": {}}, days={"m": days})
+
+    found = weights(software_conflict(cases, SETTINGS.conflict))
+
+    assert SETTINGS.conflict.drain_weight == found["m"]

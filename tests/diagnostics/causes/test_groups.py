@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from diagnostics.cause_settings import CauseSettings
-from diagnostics.causes.groups import excess, module, production_batch
+from diagnostics.causes.groups import excess, installation, module, production_batch
 from diagnostics.causes.neighbours import beside_others
 from tests.diagnostics.causes.made import ONSET, made, weights
 
@@ -76,3 +76,30 @@ def test_neighbour_that_failed_long_before_does_not_count() -> None:
     cases = made({"a": "coil", "b": "coil"}, registry=registry, onsets={"b": ONSET - timedelta(days=30)})
 
     assert [0, 0] == beside_others(cases, ("coil",), 10)["others"].to_list()
+
+
+def test_vendor_of_valves_that_are_worn_is_not_blamed() -> None:
+    """Six lots of one vendor, valves that all run harder: no electronics, or hardly."""
+    registry = {f"m{n}": {"region": "r", "site": f"s{n}", "production_batch": f"l{n % 6}",
+                          "module_vendor": "v" if n < 24 else "w"} for n in range(200)}  # fmt: skip
+    failing = {f"m{n}": "actuator" for n in range(8)}
+    moved = [{"valve_moved": True, "current_ratio": 2.0 if n >= 30 else 1.0} for n in range(40)]
+
+    plain = weights(module(made(failing, registry=registry), SETTINGS.module))
+    worn = weights(module(made(failing, registry=registry, days=dict.fromkeys(failing, moved)), SETTINGS.module))
+
+    assert min(plain.values()) > SETTINGS.unknown_weight
+    assert max(worn.values()) < max(plain.values()) / 2
+
+
+def test_installer_is_not_blamed_for_cells() -> None:
+    registry = {f"m{n}": {"region": "r", "site": f"s{n}", "production_batch": f"l{n % 6}",
+                          "installer": "i" if n < 24 else "j"} for n in range(200)}  # fmt: skip
+
+    coils, cells = (
+        weights(installation(made({f"m{n}": fault for n in range(8)}, registry=registry), SETTINGS.installer))
+        for fault in ("coil", "battery")
+    )
+
+    assert 8 == len(coils)
+    assert {} == cells
