@@ -22,6 +22,7 @@ COLUMNS: dict[str, pl.DataType] = {
     "coil_share": pl.Float64(), "drop_bits": pl.Int64(), "jumps": pl.Int64(), "rssi_median_dbm": pl.Float64(),
     "coverage_worst": pl.Int64(), "seq_resets": pl.Int64(), "seq_first": pl.Int64(), "seq_last": pl.Int64(),
     "messages": pl.Int64(), "readings": pl.Int64(), "sources": pl.Int64(), "source_disagreements": pl.Int64(),
+    "source_names": pl.List(pl.String()),
 }  # fmt: skip
 
 
