@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Calls = NDArray[np.bool_]
 START = date(2026, 1, 1)
 LEVEL = 0.10
-TABLES = ("one_look", "looks", "separable")
+TABLES = ("one_look", "regions", "looks", "separable")
 
 
 @dataclass(frozen=True, slots=True)
@@ -297,6 +297,42 @@ class LookTally:
         )
 
 
+def regions(runs: int) -> Iterator[str]:
+    """Yield what is found where regions differ for unknown reasons as gamma(4), and each lot lives in three of them."""
+    yield f"{'regions differ':28}{'days':>5}{'runs':>5}  {'method':24}{'recall':>8}{'false share':>13}{'pooled':>8}"
+    lots, count, days = 150, 25, 180
+    tallies = {name: Tally() for name in (*BASELINES, "metriage, without places", OURS)}
+    for run in range(runs):
+        generator = np.random.default_rng([run, 25])
+        effect = generator.gamma(4, 1 / 4, count)
+        lives = np.stack([generator.choice(count, 3, replace=False) for _ in range(lots)])
+        meters = np.maximum(generator.lognormal(np.log(130), 0.5, lives.shape), 1).astype(np.int64)
+        bad = np.arange(lots) < 5
+        cold = lives < 5
+        rate = 0.006 / 90 * np.where(cold, 4.0, 1.0) * effect[lives] * np.where(bad, 3.0, 1.0)[:, None]
+        rate *= generator.gamma(20, 1 / 20, (lots, 1))
+        failures = generator.poisson(meters * days * rate)
+        for name, method in BASELINES.items():
+            by_cold = [np.stack([np.sum(part * (cold == side), axis=1) for side in (False, True)]).astype(float)
+                       for part in (meters, failures)]  # fmt: skip
+            tallies[name].add(method(*by_cold), bad)
+        cells = pl.DataFrame(
+            {
+                "group": np.repeat([f"lot{number:04}" for number in range(lots)], 3),
+                "region": lives.ravel(),
+                "cold": cold.ravel(),
+                "devices": meters.ravel(),
+                "days": meters.ravel() * days,
+                "failures": failures.ravel(),
+            }
+        )
+        for name, places in (("metriage, without places", []), (OURS, ["region"])):
+            found = assess(cells, strata=["cold"], places=places).sort("group")
+            tallies[name].add((found["verdict"] == "act").to_numpy(), bad)
+    for name, tally in tallies.items():
+        yield f"{'regions differ':28}{days:5}{runs:5}  {name:24}{tally.told()}"
+
+
 REGIONS = 12
 COLD_REGIONS = 3
 CASES = {
@@ -331,15 +367,15 @@ def _regional(case: str, generator: np.random.Generator) -> pl.DataFrame:
     """Draw 60 ordinary lots in 12 regions that differ somewhat, and the lot in question; 180 days."""
     alone = "alone" in case
     cold_regions = 0 if "only cold" in case else COLD_REGIONS
-    regions = np.arange(REGIONS)
+    places = np.arange(REGIONS)
     effect = generator.gamma(20, 1 / 20, REGIONS + 5)
     rows = []
     for number in range(60):
-        lives = generator.choice(regions, size=int(generator.integers(1, 5)), replace=False)
+        lives = generator.choice(places, size=int(generator.integers(1, 5)), replace=False)
         rows += [
             (f"other{number:02}", int(region), int(generator.lognormal(np.log(120), 0.5)), 1.0) for region in lives
         ]
-    cold = regions < cold_regions
+    cold = places < cold_regions
     where = {
         "good lot in shared cold regions": [0, 1, 2],
         "bad lot, mostly in the cold, shared": [0, 1, 2, 7],
@@ -407,6 +443,7 @@ def scale(meters: int = 1_000_000, lots: int = 5_000, count: int = 52) -> Iterat
 def run(*, smoke: bool) -> Iterator[str]:
     """Yield every table; with `smoke` of two runs each."""
     yield from one_look(2 if smoke else 300, SETTINGS[:1] if smoke else SETTINGS)
+    yield from regions(2 if smoke else 300)
     yield from looks(1 if smoke else 60, 3 if smoke else 52)
     yield from separable(1 if smoke else 300)
     if smoke:
@@ -427,8 +464,12 @@ def main(arguments: Sequence[str]) -> None:
     elif given.scale:
         lines = scale()
     else:
-        made = {"one_look": lambda: one_look(given.runs), "looks": lambda: looks(given.look_runs),
-                "separable": lambda: separable(given.runs)}  # fmt: skip
+        made: dict[str, Callable[[], Iterator[str]]] = {
+            "one_look": lambda: one_look(given.runs),
+            "regions": lambda: regions(given.runs),
+            "looks": lambda: looks(given.look_runs),
+            "separable": lambda: separable(given.runs),
+        }
         settings = BatchSettings()
         print(f"declared: false share of act {settings.act_false_share}, of act and watch {settings.watch_false_share}")
         lines = (line for name in given.only for line in made[name]())

@@ -37,7 +37,8 @@ MICROSECOND_S = 1e-6
 LEAST_INTERVALS = 12  # of a day, to tell the number of draws from the share of active ones
 LEAST_ACTIVE = 3
 MOST_ACTIVE = 0.9
-MOST_UPLINKS_A_MINUTE = 1.0  # a counter that ran faster was set, not counted up
+LEAST_UNLIKE = 0.45  # of the day's greatest flow and its middle, as a logarithm, where people draw water
+DRAW_NEW_DAYS, DRAW_BASE_DAYS = 10, 40  # over which the two means of a draw's size reach back
 MOST_UPLINKS_A_MINUTE = 1.0  # a counter that ran faster was set, not counted up
 
 # Plain columns of the row before that the state of a row needs, and all that it needs of it.
@@ -419,30 +420,49 @@ def _equal(first: Array, second: Array) -> npt.NDArray[np.bool_]:
 
 
 def _draws(now: Now, before: Columns, settings: ProfileSettings) -> Columns:
-    r"""Keep what one draw of water counts and how many there are, on the meter's own first days that tell.
+    r"""Follow what one draw of water counts, how many there are, and how the flow of the day is spread.
 
     Draws that come at random leave an interval without flow with probability :math:`e^{-\lambda}`, so that their
     number follows from the share of active intervals, :math:`\lambda = -\ln(1 - a/n)`, and their size from the volume.
-    A coil that loses or doubles pulses changes the size, people who come and go the number.
+    A coil that loses or doubles pulses changes the size of all draws alike, people who come and go their number.
+
+    The baseline follows the seasons slowly. While the mean of the last days is far from it, it stands still, so that a
+    loss is not learned as usual; what lasts longer than ``draw_apart_days`` is how people live there now, and all is
+    learned anew.
     """
     size, number = draws(now["consumption_m3"], now["active_intervals"], now["flow_intervals"])
-    count = _zero(before["draw_base_days"])
-    joins = ~np.isnan(size) & (count < settings.draw_base_days)
-    after = count + joins
-    mean, spread, rate = (_zero(before[name]) for name in ("draw_base_log", "draw_base_log_m2", "draws_base_log"))
+    over = _zero(before["draw_apart_days"]) >= settings.draw_apart_days
+    days = np.where(over, 0.0, _zero(before["draw_days"]))
     with np.errstate(divide="ignore", invalid="ignore"):
-        log_size, log_number = np.log(size), np.log(number)
-    step = log_size - mean
-    moved = np.where(joins, mean + step / np.maximum(after, 1), mean)
-    known = after > 0
-    return {
-        "draw_base_days": after,
-        "draw_base_log": np.where(known, moved, np.nan),
-        "draw_base_log_m2": np.where(known, np.where(joins, spread + step * (log_size - moved), spread), np.nan),
-        "draws_base_log": np.where(
-            known, np.where(joins, rate + (log_number - rate) / np.maximum(after, 1), rate), np.nan
-        ),
+        values = {"draws": np.log(number), "flow": now["flow_log"], "peak": np.log(now["greatest_flow_m3h"])}
+        log_size = np.log(size)
+        tells = ~np.isnan(log_size) & np.isfinite(values["draws"])
+        tells &= values["peak"] - values["flow"] >= LEAST_UNLIKE  # else nobody is there, and something drips
+    count = days + tells
+    share = 1 / np.maximum(count, 1)
+    quick, slow = np.maximum(share, 1 / DRAW_NEW_DAYS), np.maximum(share, 1 / DRAW_BASE_DAYS)
+    fast = _followed(before["draw_new_log"], log_size, quick, tells)
+    apart = np.abs(fast - before["draw_base_log"]) > settings.draw_apart_log
+    apart &= (days >= settings.draw_settled_days) & ~over
+    follows = tells & ~apart
+    base = _followed(before["draw_base_log"], log_size, slow, follows)
+    wander = _followed(before["draw_wander"], (fast - base) ** 2, slow, follows)
+    state = {
+        "draw_days": count,
+        "draw_new_log": fast,
+        "draw_base_log": base,
+        "draw_wander": wander,
+        "draw_apart_days": np.where(over | (follows & tells), 0.0, _zero(before["draw_apart_days"]) + (tells & apart)),
     }
+    for name, value in values.items():
+        state[f"{name}_base_log"] = _followed(before[f"{name}_base_log"], value, slow, follows)
+    return state
+
+
+def _followed(mean: Array, value: Array, share: Array, where: npt.NDArray[np.bool_]) -> Array:
+    """Return means that move by a share towards new values where they are told; a first value, or share 1, is taken."""
+    start = np.isnan(mean) | (share >= 1)
+    return np.where(where, np.where(start, value, mean + share * (value - mean)), mean)
 
 
 def draws(volume_m3: Array, active: Array, intervals: Array) -> tuple[Array, Array]:

@@ -2,32 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import polars as pl
 
+from diagnostics.shelter import BARE, drivers, of_kind
 from lake.schemas import INSPECTIONS, METERS, REPORTS, TIME, WEATHERS, WORKS, TableSchema
 
 # Times in which we did not receive, one row for each meter that may be concerned.
 RECEPTION = pl.Schema({"meter_id": pl.String(), "received_at": TIME, "since": TIME, "until": TIME, "kind": pl.String()})
 
-# How far a case follows the outdoor air, where the meter sends no temperature of its own: the share of the difference
-# to the mean of the recent days that arrives, and days over which the air is averaged. Assumed; the order is that of
-# field reports (exposed boxes freeze in a night, pits after several cold days, heated rooms hardly).
-_SHELTER: Mapping[str, tuple[float, float]] = {
-    "outdoor": (1.0, 0.0),
-    "pit": (0.5, 8.0),
-    "basement": (0.4, 8.0),
-    "indoor": (0.15, 15.0),
-}
-
-
-def shelter(kind: pl.Expr) -> tuple[pl.Expr, pl.Expr]:
-    """Return share of the air temperature that arrives at the case of a kind of installation [1], and lift [°C]."""
-    share = kind.replace_strict({name: share for name, (share, _) in _SHELTER.items()}, return_dtype=pl.Float64)
-    lift = kind.replace_strict({name: lift for name, (_, lift) in _SHELTER.items()}, return_dtype=pl.Float64)
-    return share, lift
+LEAST_PEERS = 3  # meters of a region and kind of installation that tell how cold it is at others
 
 
 def _empty(schema: TableSchema) -> pl.DataFrame:
@@ -78,27 +63,45 @@ BESIDE = ("region", "site", "installation", "model", "module_vendor", "productio
 def with_place(days: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     """Return `days` with what the registry says of the meter and the weather of its region on that day.
 
-    Adds the columns :data:`BESIDE`; ``air_min_c, air_max_c, precipitation_mm`` of the region [°C, mm]; ``case_min_c``
-    [°C], the lowest temperature at the meter: measured, or else supposed from the air and the kind of installation;
-    and ``case_measured``.
+    Adds the columns :data:`BESIDE`; ``air_min_c, air_max_c, precipitation_mm`` of the region [°C, mm]; ``case_min_c,
+    case_max_c`` [°C], lowest and highest temperature at the meter: measured by itself, or else the median of those that
+    others of its region and kind of installation measured, or else supposed from the air
+    (:mod:`diagnostics.shelter`); and ``case_measured``, whether it was by itself.
     """
-    # Joined are the keys alone: a join copies all columns of a row.
-    placed = days.select("meter_id", "day", "ambient_min_c").join(
-        facts.meters.select("meter_id", *BESIDE), on="meter_id", how="left", maintain_order="left"
-    )
-    measured = facts.weather.filter(~pl.col("forecast").fill_null(value=False))
-    air = measured.select(
+    placed = days.join(facts.meters.select("meter_id", *BESIDE), on="meter_id", how="left", maintain_order="left")
+    weather = facts.weather.filter(~pl.col("forecast").fill_null(value=False))
+    air = weather.select(
         "region",
         pl.col("date").alias("day"),
         pl.col("min_c").alias("air_min_c"),
         pl.col("max_c").alias("air_max_c"),
         "precipitation_mm",
     ).unique(["region", "day"], keep="last", maintain_order=True)
-    beside = placed.join(air, on=["region", "day"], how="left", maintain_order="left")
-    share, lift = shelter(pl.col("installation").fill_null("outdoor"))
-    supposed = pl.col("air_min_c") * share + lift
-    found = beside.with_columns(
-        pl.coalesce("ambient_min_c", supposed).alias("case_min_c"),
-        pl.col("ambient_min_c").is_not_null().alias("case_measured"),
+    beside = placed.with_columns(pl.col("installation").fill_null(BARE).alias("kind")).join(
+        air, on=["region", "day"], how="left", maintain_order="left"
     )
-    return days.hstack(found.drop("meter_id", "day", "ambient_min_c"))
+    place = ["region", "kind", "day"]
+    share, lift = of_kind(pl.col("kind"))
+    driven = drivers(weather).select(
+        *place,
+        (lift + share * pl.col("driver_c")).alias("supposed_min_c"),
+        (lift + share * (pl.col("driver_c") + pl.col("swing_c"))).alias("supposed_max_c"),
+    )
+    measured = (
+        beside.filter(pl.col("ambient_min_c").is_not_null() & pl.col("region").is_not_null())
+        .group_by(place)
+        .agg(
+            pl.col("ambient_min_c").median().alias("others_min_c"),
+            pl.col("ambient_max_c").median().alias("others_max_c"),
+            pl.len().alias("n"),
+        )
+        .filter(pl.col("n") >= LEAST_PEERS)
+        .drop("n")
+    )
+    for part in (driven, measured):
+        beside = beside.join(part, on=place, how="left", maintain_order="left")
+    return beside.with_columns(
+        pl.coalesce("ambient_min_c", "others_min_c", "supposed_min_c").alias("case_min_c"),
+        pl.coalesce("ambient_max_c", "others_max_c", "supposed_max_c").alias("case_max_c"),
+        pl.col("ambient_min_c").is_not_null().alias("case_measured"),
+    ).drop("kind", "others_min_c", "others_max_c", "supposed_min_c", "supposed_max_c")

@@ -11,7 +11,7 @@ from datetime import datetime
 import polars as pl
 
 from diagnostics.cells import with_cells
-from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, MOST_ACTIVE, NOMINAL_V
+from diagnostics.chain import LEAST_ACTIVE, LEAST_INTERVALS, LEAST_UNLIKE, MOST_ACTIVE, NOMINAL_V
 from diagnostics.facts import Facts, with_place
 from diagnostics.peers import with_peers
 from lake.schemas import DAILY
@@ -115,9 +115,10 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
     ``day_m3`` consumption with what came since the row before [m³]; ``battery_fall_v`` expected minus median resting
     voltage [V]; ``sag_excess_v`` sag under load beyond its expectation [V]; ``sag_excess`` the same as a share of it
     [1]; ``coil_share``, ``travel_ratio``, ``current_ratio`` value over baseline [1]; ``draw_change`` logarithm of what
-    one draw counts over its baseline, ``draws_change`` that of their number, both null where the day's intervals cannot
-    tell (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls
-    of the register that came back; ``jump_m3`` the largest of them [m³].
+    one draw counts over its baseline, ``draws_change`` that of their number, ``flow_change`` and ``peak_change`` those
+    of the mean logarithm of the flow and of the day's greatest flow, all null where the day's intervals cannot tell
+    (:func:`diagnostics.chain.draws`); ``stepped`` the register starts again lower and stays there; ``jumps`` falls of
+    the register that came back; ``jump_m3`` the largest of them [m³].
     """
     sag = pl.coalesce(pl.col("battery_median_v"), pl.lit(NOMINAL_V)) - pl.col("battery_load_median_v")
     share = pl.col("active_intervals") / pl.col("flow_intervals")
@@ -127,6 +128,7 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
         & (pl.col("active_intervals") >= LEAST_ACTIVE)
         & (share <= MOST_ACTIVE)
         & (pl.col("consumption_m3") > 0)
+        & (pl.col("greatest_flow_m3h").log() - pl.col("flow_log") >= LEAST_UNLIKE)
     )
     moved = pl.col("valve_moved").fill_null(value=False)
     derived = days.with_columns(
@@ -139,6 +141,8 @@ def with_derived(days: pl.DataFrame) -> pl.DataFrame:
         pl.when(moved).then(pl.col("valve_current_max_ma") / pl.col("current_base_ma")).alias("current_ratio"),
         pl.when(tells).then((pl.col("consumption_m3") / number).log() - pl.col("draw_base_log")).alias("draw_change"),
         pl.when(tells).then(number.log() - pl.col("draws_base_log")).alias("draws_change"),
+        pl.when(tells).then(pl.col("flow_log") - pl.col("flow_base_log")).alias("flow_change"),
+        pl.when(tells).then(pl.col("greatest_flow_m3h").log() - pl.col("peak_base_log")).alias("peak_change"),
         pl.coalesce("interval_s", "gap_s").alias("usual_s"),
         (pl.col("backward_counts").fill_null(0) + pl.col("edge_backward_m3").is_not_null()).alias("backwards"),
         pl.max_horizontal("worst_backward_m3", "edge_backward_m3").alias("backwards_worst_m3"),

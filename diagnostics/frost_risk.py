@@ -1,26 +1,24 @@
 """Meters at risk of frost in the days of a forecast: how cold each will get, for how long, and whether its water moves.
 
 Pure arithmetic on what is known as of a time. Each meter that sends a temperature tells itself how far its case
-follows the air; for others the kind of installation does (:func:`diagnostics.facts.shelter`).
+follows the air; for others the kind of installation does (:mod:`diagnostics.shelter`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 
 import polars as pl
 
-from diagnostics.facts import Facts, shelter
+from diagnostics.facts import Facts
 from diagnostics.settings import FrostRiskSettings
+from diagnostics.shelter import BARE, drivers, of_kind
 from lake.schemas import TIME
 
 DAY_H = 24.0
 Z90 = 1.645  # half a 90 % interval, in standard deviations
 SUPPOSED_C = 2.5  # standard deviation of a case temperature that only the kind of installation tells; assumed
 LEAST_SD_C = 0.7
-# Days over which a sheltered case averages the air; assumed, as the shelter itself.
-LAG_D: Mapping[str, float] = {"outdoor": 0.0, "pit": 1.5, "basement": 3.0, "indoor": 3.0}
 FORECAST_SD_C = 1.0  # of a forecast minimum for tomorrow, and what each further day adds; assumed
 FORECAST_SD_C_PER_D = 0.3
 TIERS = ("caution", "warning", "severe")
@@ -79,8 +77,8 @@ def frost_risk(
     settings = settings or FrostRiskSettings()
     if not settings.enabled:
         return pl.DataFrame(schema=FROST_RISK)
-    air = _air(facts, settings)
-    ahead = air.filter(pl.col("forecast") & (pl.col("date") >= today))
+    air = drivers(facts.weather, settings.swing_c)
+    ahead = air.filter(pl.col("forecast") & (pl.col("day") >= today))
     if ahead.is_empty() or days.is_empty():
         return pl.DataFrame(schema=FROST_RISK)
     meters = _relation(days, air, settings).join(_water(features, settings), on="meter_id", maintain_order="left")
@@ -103,8 +101,8 @@ def frost_risk(
         pl.col("dh", "dh_warm", "dh_cold").sum(),
         frosty.sum().cast(pl.Int64).alias("frost_days"),
         (pl.col("hard") & pl.col("hard").shift(1, fill_value=False)).any().alias("hard_days"),
-        pl.col("date").filter(frosty).min().alias("first"),
-        pl.col("date").filter(frosty).max().alias("last"),
+        pl.col("day").filter(frosty).min().alias("first"),
+        pl.col("day").filter(frosty).max().alias("last"),
         pl.col("share", "learned_days", "away", "running", "installation").first(),
     )
     factor = pl.when("away").then(settings.away_factor).when("running").then(settings.running_factor).otherwise(1.0)
@@ -145,31 +143,7 @@ def frost_risk(
 
 
 def _forecast_sd(today: date) -> pl.Expr:
-    return FORECAST_SD_C + FORECAST_SD_C_PER_D * (pl.col("date") - pl.lit(today)).dt.total_days()
-
-
-def _air(facts: Facts, settings: FrostRiskSettings) -> pl.DataFrame:
-    """Return for each region, day and kind of installation what drives the case.
-
-    ``driver_c`` is the day's lowest air temperature, for sheltered kinds averaged over the days that they take to cool;
-    ``swing_c`` the difference between the day's highest and lowest.
-    """
-    known = (
-        facts.weather.filter(pl.col("min_c").is_not_null() & pl.col("region").is_not_null())
-        .with_columns(pl.col("forecast").fill_null(value=False))
-        .sort("region", "date", "forecast")
-        .unique(["region", "date"], keep="first", maintain_order=True)
-        .with_columns(
-            (pl.col("max_c") - pl.col("min_c")).clip(0).fill_null(settings.swing_c).alias("swing_c"),
-        )
-    )
-    parts = []
-    for kind, days in LAG_D.items():
-        driver = pl.col("min_c").ewm_mean(com=days).over("region") if days > 0 else pl.col("min_c")
-        parts.append(
-            known.select("region", "date", "forecast", "swing_c", pl.lit(kind).alias("kind"), driver.alias("driver_c"))
-        )
-    return pl.concat(parts)
+    return FORECAST_SD_C + FORECAST_SD_C_PER_D * (pl.col("day") - pl.lit(today)).dt.total_days()
 
 
 def _relation(days: pl.DataFrame, air: pl.DataFrame, settings: FrostRiskSettings) -> pl.DataFrame:
@@ -181,12 +155,12 @@ def _relation(days: pl.DataFrame, air: pl.DataFrame, settings: FrostRiskSettings
     .. math:: s = \frac{\sum (x-\bar x)(y-\bar y) + w s_0}{\sum (x-\bar x)^2 + w}
     """
     placed = days.select(
-        "meter_id", "day", "region", pl.col("installation"), pl.col("installation").fill_null("outdoor").alias("kind"),
+        "meter_id", "day", "region", pl.col("installation"), pl.col("installation").fill_null(BARE).alias("kind"),
         "ambient_min_c",
     ).filter(pl.col("region").is_not_null())  # fmt: skip
-    share0, lift0 = shelter(pl.col("kind"))
+    share0, lift0 = of_kind(pl.col("kind"))
     seen = placed.join(
-        air.filter(~pl.col("forecast")).select("region", "kind", pl.col("date").alias("day"), "driver_c"),
+        air.filter(~pl.col("forecast")).select("region", "kind", "day", "driver_c"),
         on=["region", "kind", "day"], how="left", maintain_order="left",
     )  # fmt: skip
     both = pl.col("ambient_min_c").is_not_null() & pl.col("driver_c").is_not_null()

@@ -154,15 +154,20 @@ def _totals(columns: _Columns, steps: _Steps, runs: Segments) -> dict[str, Any]:
         flow = steps.step / steps.took * HOUR_S
     rated = steps.possible & (steps.took >= SHORT_S)
     moved = steps.possible & (steps.step > 0)
+    flows = np.flatnonzero(rated & moved)
+    logs = np.zeros_like(flow)
+    logs[flows] = np.log(flow[flows])
+    active = runs.sum(rated & moved)
     figures = {
         "volume_step_m3": 10.0 ** -_most_decimals(columns.volume, steps.step, runs),
         "before_last_volume_m3": steps.before[runs.ends],
         "consumption_m3": np.round(runs.sum(np.where(steps.possible, steps.step, 0.0)), 6),
         "flow_intervals": runs.sum(rated),
-        "active_intervals": runs.sum(rated & moved),
+        "active_intervals": active,
         "standstill_s": runs.sum(np.where(steps.possible & (steps.step == 0), steps.took, 0.0)),
         "least_flow_m3h": _finite(runs.least(np.where(rated, flow, np.inf))),
         "greatest_flow_m3h": _finite(runs.greatest(np.where(rated, flow, -np.inf))),
+        "flow_log": runs.sum(logs) / np.where(active > 0, active, np.nan),
         "flow_last_ts": runs.greatest(np.where(moved, columns.ts, NEVER)),
     }
     if columns.shut is not None and columns.told is not None:
@@ -326,7 +331,7 @@ def _with_interleaving(profile: pl.DataFrame, steps: pl.DataFrame, settings: Pro
         "worst_drop_m3", "drop_first_ts", "drop_bits", "worst_surge_m3", "surge_first_ts", "backward_m3",
         "worst_backward_m3", "backward_first_ts", "consumption_m3", "standstill_s", "least_flow_m3h",
         "flow_intervals", "active_intervals",
-        "greatest_flow_m3h", "flow_last_ts",
+        "greatest_flow_m3h", "flow_log", "flow_last_ts",
     )  # fmt: skip
     return joined.with_columns(
         *(pl.when(two).then(0).otherwise(pl.col(name)).alias(name) for name in counts),

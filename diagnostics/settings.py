@@ -23,7 +23,7 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     drop_m3: Annotated[
         float,
         Meta(description="A register that falls by more than this jumped, by less it counted backwards [m³]", gt=0),
-    ] = 1.0
+    ] = 0.25
     flowing_m3h: Annotated[
         float, Meta(description="A reported flow above this means that water flows [m³/h]", gt=0)
     ] = 0.02
@@ -69,9 +69,16 @@ class ProfileSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, k
     source_near_s: Annotated[
         float, Meta(description="Registers of two sources no further apart than this are compared [s]", ge=0)
     ] = 900.0
-    draw_base_days: Annotated[
-        int, Meta(description="First days that make the baseline of what one draw of water counts [days]", ge=7, le=60)
-    ] = 28
+    draw_settled_days: Annotated[
+        int, Meta(description="Days before the baseline of what one draw of water counts is believed [days]", ge=7)
+    ] = 14
+    draw_apart_log: Annotated[
+        float,
+        Meta(description="Distance of the last days from it, as a logarithm, at which it stops following [1]", gt=0),
+    ] = 0.25
+    draw_apart_days: Annotated[
+        int, Meta(description="Days apart from it after which it is begun anew [days]", ge=30)
+    ] = 120
     base_days: Annotated[
         int, Meta(description="First days with a value that make the baseline of the sensing amplitude [days]", ge=1)
     ] = 14
@@ -112,8 +119,9 @@ class JumpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
     act_drops: Annotated[Count, Meta(description="Jumps that mean act")] = 2
     bits_act: Annotated[
-        bool, Meta(description="Whether one jump by a whole number of register bits means act, too")
-    ] = True
+        bool,
+        Meta(description="Whether one jump by a whole number of register bits means act, too: one wrong reading does"),
+    ] = False
     surge_watch: Annotated[
         bool, Meta(description="Whether a lone increment above the flow limit that stays means watch")
     ] = True
@@ -152,7 +160,11 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     ] = 0.75
     lost_share: Annotated[
         float, Meta(description="What a draw counted, to its baseline, that is a sign before the stop [1]", gt=0, lt=1)
-    ] = 0.7
+    ] = 0.62
+    lost_days: Annotated[Count, Meta(description="Days that must have told of it [days]")] = 6
+    lost_draws: Annotated[
+        float, Meta(description="Within this factor the number of draws must have stayed then [1]", gt=1)
+    ] = 1.4
     running_days: Annotated[
         Count, Meta(description="Days without any standstill before the stop that are a sign [days]")
     ] = 7
@@ -162,39 +174,160 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     peers_still: Annotated[
         float, Meta(description="Share of neighbours that stand, too, above which nothing is said [1]", gt=0, le=1)
     ] = 0.4
+    frost_c: Annotated[
+        float, Meta(description="Temperature at the meter in the days of the stop that is a sign of cold [°C]")
+    ] = -5.0
+    colder_c: Annotated[
+        float, Meta(description="By so much it must then be colder than on any of the 30 days before [°C]")
+    ] = -0.5
+    thawed_days: Annotated[
+        Count, Meta(description="Days above 0 °C since such a stop, after which it should be over [days]")
+    ] = 4
+    lot_p_value: Annotated[
+        float,
+        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
+    ] = 0.001
+    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
+    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
+    lot_excess: Annotated[
+        float, Meta(description="Share of the lot's standing meters beyond what is expected [1]", ge=0, lt=1)
+    ] = 0.5
 
 
 class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Draws of water that count less, or more, than they did, while their number stays."""
+    """Draws of water that count less, or more, than they did, all by one factor, while their number stays."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
-    days: Annotated[Count, Meta(description="Newest days that tell, compared with the baseline [days]")] = 12
-    within_days: Annotated[Days, Meta(description="They must lie within so many days [days]")] = 25
-    base_days: Annotated[Count, Meta(description="Days the baseline must have [days]")] = 21
-    watch_share: Annotated[float, Meta(description="Share of its baseline that means watch [1]", gt=0, lt=1)] = 0.75
-    act_share: Annotated[float, Meta(description="Share of its baseline that means act [1]", gt=0, lt=1)] = 0.62
-    act_times: Annotated[float, Meta(description="Multiple of its baseline that means act [1]", gt=1)] = 1.65
+    days: Annotated[Count, Meta(description="Newest days that tell, compared with the baseline [days]")] = 20
+    soon_days: Annotated[Count, Meta(description="So many are enough for a large change [days]")] = 12
+    apart_days: Annotated[
+        Count, Meta(description="Days for which it must have lasted, from when it was clear [days]")
+    ] = 20
+    soon_apart_days: Annotated[Count, Meta(description="The same for a large change [days]")] = 10
+    within_days: Annotated[Days, Meta(description="They must lie within so many days [days]")] = 40
+    base_days: Annotated[Count, Meta(description="Days the baseline must have [days]")] = 14
+    watch_share: Annotated[float, Meta(description="Share of its baseline that means watch [1]", gt=0, lt=1)] = 0.72
+    act_share: Annotated[float, Meta(description="Share of its baseline that means act [1]", gt=0, lt=1)] = 0.6
+    soon_share: Annotated[
+        float, Meta(description="Share of its baseline that means act after few days [1]", gt=0, lt=1)
+    ] = 0.33
+    act_times: Annotated[
+        float, Meta(description="Multiple of its baseline that means act, for sensing by contacts [1]", gt=1)
+    ] = 1.5
+    soon_times: Annotated[float, Meta(description="The same where the kind of sensing is not known [1]", gt=1)] = 2.0
     sigmas: Annotated[
-        float, Meta(description="Least distance from the baseline, in standard errors of the difference [1]", gt=0)
-    ] = 5.0
-    act_sigmas: Annotated[float, Meta(description="The same for act [1]", gt=0)] = 12.0
+        float,
+        Meta(description="Least distance from the baseline, in what it is used to wander by from week to week [1]",
+             gt=0),
+    ] = 4.0  # fmt: skip
+    wander_least: Annotated[
+        float, Meta(description="What a baseline is supposed to wander by at least, as a logarithm [1]", gt=0)
+    ] = 0.08
+    alike: Annotated[
+        float,
+        Meta(
+            description="How far draws, middle and greatest flow may disagree about the factor, as a logarithm [1]",
+            gt=0,
+        ),
+    ] = 0.2
     act_draws: Annotated[
         float, Meta(description="Within this factor the number of draws must have stayed for act [1]", gt=1)
+    ] = 1.28
+    recent_times: Annotated[
+        float, Meta(description="Factor by which the newest days, too, must be off the baseline for act [1]", gt=1)
     ] = 1.35
-    draws_least: Annotated[
-        float, Meta(description="Below this share of their usual number people may have left [1]", gt=0, lt=1)
-    ] = 0.6
-    draws_most: Annotated[
-        float, Meta(description="Above this multiple of their usual number the use itself changed [1]", gt=1)
-    ] = 1.8
-    scatter_least: Annotated[
-        float, Meta(description="Day-to-day scatter of a draw's logarithm that is supposed at least [1]", gt=0)
-    ] = 0.2
+    watch_draws: Annotated[float, Meta(description="The same for watch [1]", gt=1)] = 1.7
+    empty_days: Annotated[
+        Count, Meta(description="Days without flow around the change, from which on other people may live there [days]")
+    ] = 3
+    weak_share: Annotated[
+        float, Meta(description="Sensing amplitude to its baseline that makes a watch an act [1]", gt=0, lt=1)
+    ] = 0.87
+    lot_p_value: Annotated[
+        float,
+        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
+    ] = 0.001
+    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
+    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
     trickle_share: Annotated[
         float, Meta(description="Share of the usual day, on most days, that means watch [1]",
                     gt=0, lt=1)
     ] = 0.12  # fmt: skip
     trickle_days: Annotated[Count, Meta(description="Days looked at for that [days]")] = 14
+
+
+class FadingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Use that dwindles over days before it ends."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    base_days: Annotated[Count, Meta(description="Oldest days of the window, that tell the usual use [days]")] = 18
+    usual_m3: Annotated[float, Meta(description="Least usual day [m³]", gt=0)] = 0.03
+    days: Annotated[Count, Meta(description="Days before the end that are looked at [days]")] = 10
+    fade_days: Annotated[Count, Meta(description="So many of them must have counted a part of the usual [days]")] = 6
+    full_days: Annotated[int, Meta(description="So many of them may have counted as usual [days]", ge=0)] = 3
+    between_share: Annotated[float, Meta(description="Below this share of the usual it is a part [1]", gt=0, lt=1)] = (
+        0.55
+    )
+    ended_share: Annotated[
+        float, Meta(description="Below this share of the usual it is next to nothing [1]", ge=0, lt=1)
+    ] = 0.08
+    ended_days: Annotated[Count, Meta(description="Days of next to nothing since, for act [days]")] = 4
+    falls: Annotated[
+        float, Meta(description="The second half of these days counts at most this share of the first [1]", gt=0)
+    ] = 0.8
+    p_value: Annotated[
+        float, Meta(description="Largest chance of so many such days by how many there usually are [1]", gt=0, lt=1)
+    ] = 1e-3
+    peers_still: Annotated[
+        float, Meta(description="Share of neighbours that stand, too, above which nothing is said [1]", gt=0, le=1)
+    ] = 0.4
+
+
+class ReversedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The reverse register counts what people use."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 10
+    days: Annotated[Count, Meta(description="Days on which it counted that mean act [days]")] = 6
+    share: Annotated[
+        float, Meta(description="Its share of all that was counted on these days that means act [1]", gt=0, le=1)
+    ] = 0.25
+    day_m3: Annotated[float, Meta(description="Least that it counted on such a day [m³]", gt=0)] = 0.005
+    watch_days: Annotated[Count, Meta(description="Days on which it counted that mean watch [days]")] = 4
+
+
+class ColdLossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A register that counts only while it is warm."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    cold_c: Annotated[float, Meta(description="Lowest temperature at the meter on a cold day [°C]")] = -4.0
+    warm_c: Annotated[float, Meta(description="The same on a warm day; days between tell nothing [°C]")] = 1.0
+    spell_days: Annotated[Count, Meta(description="Days of a spell, cold or warm, to tell [days]")] = 2
+    spells: Annotated[
+        Count, Meta(description="Cold spells without use, each after a warm one with use, that mean act")
+    ] = 2
+    low_share: Annotated[
+        float, Meta(description="Share of the use of warm days that is next to nothing [1]", gt=0, lt=1)
+    ] = 0.35
+    normal_share: Annotated[
+        float, Meta(description="Share of the use of warm days that is as usual [1]", gt=0, lt=1)
+    ] = 0.6
+    counted_share: Annotated[
+        float, Meta(description="Share of all cold days that may have been as usual [1]", ge=0, lt=1)
+    ] = 0.15
+    warm_days: Annotated[Count, Meta(description="Warm days that are needed [days]")] = 10
+    usual_m3: Annotated[float, Meta(description="Least usual use of a warm day [m³]", gt=0)] = 0.03
+
+
+class MagnetSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Codes of tampering, and less that is counted since."""
+
+    enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
+    window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 20
+    code_days: Annotated[Count, Meta(description="Days with such codes that are needed [days]")] = 8
+    before_days: Annotated[Count, Meta(description="Days before the first code that are needed [days]")] = 10
+    share: Annotated[float, Meta(description="Share of the use before that means act [1]", gt=0, lt=1)] = 0.8
+    sigmas: Annotated[float, Meta(description="Least distance from the use before, in standard errors [1]", gt=0)] = 3.0
 
 
 class DisownedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -215,10 +348,19 @@ class SignalSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     days: Annotated[Count, Meta(description="Days below that raise the finding [days]")] = 3
     watch_fraction: Annotated[
         float, Meta(description="Share of the baseline below which it means watch [1]", gt=0, lt=1)
-    ] = 0.7
+    ] = 0.8
     act_fraction: Annotated[
         float, Meta(description="Share of the baseline below which it means act [1]", gt=0, lt=1)
-    ] = 0.5
+    ] = 0.6
+    step_days: Annotated[
+        Count, Meta(description="Newest days that must all be below for a step, that means act at less [days]")
+    ] = 5
+    step_sigmas: Annotated[
+        float, Meta(description="Least height of that step, in what the amplitude wanders by from day to day [1]", gt=0)
+    ] = 8.0
+    warm_fraction: Annotated[
+        float, Meta(description="Share of the baseline on every warm day by which it only follows the cold [1]", gt=0)
+    ] = 0.88
 
 
 class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -229,6 +371,10 @@ class CoilSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     frozen: FrozenRegisterSettings = FrozenRegisterSettings()
     stuck: StuckSettings = StuckSettings()
     loss: LossSettings = LossSettings()
+    fading: FadingSettings = FadingSettings()
+    reversed: ReversedSettings = ReversedSettings()
+    cold: ColdLossSettings = ColdLossSettings()
+    magnet: MagnetSettings = MagnetSettings()
     disowned: DisownedSettings = DisownedSettings()
     signal: SignalSettings = SignalSettings()
     codes: CodeSettings = CodeSettings()
@@ -556,6 +702,9 @@ class DriftSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
         float, Meta(description="Where they do, so many standard deviations of the model's ratios mean act [1]", gt=0)
     ] = 5.0
     sure_ratio: Annotated[float, Meta(description="But no ratio below this [1]", gt=1)] = 1.35
+    both_ratio: Annotated[
+        float, Meta(description="Ratio that travel time and current both reach on two movements, for act [1]", gt=1)
+    ] = 1.25
     least_travel_s: Annotated[float, Meta(description="Smaller rises of the travel time are ignored [s]", ge=0)] = 1.5
     least_current_ma: Annotated[
         float, Meta(description="Smaller rises of the motor current are ignored [mA]", ge=0)
@@ -592,8 +741,12 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
     window_days: Annotated[Days, Meta(description="Days looked at, up to the meter's newest day [days]")] = 30
-    frost_c: Annotated[float, Meta(description="Temperature at the meter on a frost day [°C]")] = -5.0
-    hard_c: Annotated[float, Meta(description="Temperature at the meter on a day of hard frost [°C]")] = -8.0
+    mild_c: Annotated[
+        float, Meta(description="Temperature at the meter after which a pipe may burst or leak [°C]")
+    ] = -4.0
+    frost_c: Annotated[
+        float, Meta(description="Temperature at the meter in which a register may stop or a meter die [°C]")
+    ] = -5.0
     water_frost_c: Annotated[float, Meta(description="Water temperature of a frost day [°C]")] = 0.5
     before_days: Annotated[Count, Meta(description="Days before the stop that are needed [days]")] = 14
     usual_m3: Annotated[
@@ -605,9 +758,10 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     still_days: Annotated[
         Count, Meta(description="Days without flow from the frost on that are odd for such a meter [days]")
     ] = 2
-    hard_days: Annotated[
-        Count, Meta(description="Days without flow after which a stop in hard frost means act [days]")
-    ] = 3
+    colder_c: Annotated[
+        float,
+        Meta(description="By so much it must be colder at the stop than on any of the 30 days before it [°C]"),
+    ] = -0.5
     cold_share: Annotated[
         float,
         Meta(description="Share of the standing days with frost, for a stop that ended with warmth [1]", gt=0, le=1),
@@ -616,14 +770,57 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
         float, Meta(description="Share of neighbours that stand, too, above which it is the place's matter [1]", gt=0,
                     le=1)
     ] = 0.5  # fmt: skip
-    burst_m3h: Annotated[
-        float, Meta(description="Flow that never stops on a day after the frost and means burst [m³/h]", gt=0)
-    ] = 0.1
+    around_days: Annotated[
+        Count, Meta(description="Days around a stop in which others that stop count with it [days]")
+    ] = 3
+    frozen_share: Annotated[
+        float, Meta(description="Share of these stops beyond the usual number, for act [1]", gt=0, lt=1)
+    ] = 0.55
+    frozen_days: Annotated[Count, Meta(description="Days without flow then needed for act [days]")] = 18
+    burst_m3: Annotated[
+        float, Meta(description="Volume of one day soon after frost that means a burst pipe [m³]", gt=0)
+    ] = 4.0
+    burst_times: Annotated[
+        float, Meta(description="It must also exceed the greater days of the month before so many times [1]", ge=1)
+    ] = 5.0
+    burst_h: Annotated[float, Meta(description="And have run for so long, at the day's greatest flow [h]", ge=0)] = 2.5
+    running_m3h: Annotated[
+        float,
+        Meta(
+            description="Flow that never stops on a day, of a meter that stood in the frost before it: a leak by frost"
+            " [m³/h]",
+            gt=0,
+        ),
+    ] = 0.03
     burst_ratio: Annotated[
         float, Meta(description="It must also exceed the smallest flow of the days before so many times [1]", ge=1)
     ] = 3.0
     thaw_days: Annotated[Count, Meta(description="Days after the last frost in which a burst shows [days]")] = 7
+    code_severity: Annotated[
+        int,
+        Meta(
+            description="A code of the family of this severity or worse says that something froze; milder ones only"
+            " that it is cold",
+            ge=1,
+            le=4,
+        ),
+    ] = 2
     silent_days: Annotated[float, Meta(description="Silence from the frost on that means watch [days]", gt=0)] = 3.0
+    charged_v: Annotated[
+        float,
+        Meta(
+            description="Fall of the resting voltage before the silence from which on it is the battery's matter [V]",
+            gt=0,
+        ),
+    ] = 0.05
+    charged_sag_v: Annotated[
+        float,
+        Meta(
+            description="Sag under load beyond its expectation before the silence, from which on it is the battery's"
+            " matter [V]",
+            gt=0,
+        ),
+    ] = 0.1
     dead_days: Annotated[
         float, Meta(description="Silence from hard frost on, of a meter that was well received, for act [days]", gt=0)
     ] = 5.0

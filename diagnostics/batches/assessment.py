@@ -15,7 +15,7 @@ from diagnostics.batches.discoveries import discrete_q_values, q_values
 from diagnostics.batches.exposure import AGE, COUNTS, exposure
 from diagnostics.batches.looks import Look, looks_taken, over_looks
 from diagnostics.batches.reference import Cells, Reference, reference
-from diagnostics.batches.shrinkage import Usual, overdispersion_p, shrunken, usual_ratios
+from diagnostics.batches.shrinkage import CAUTIOUS, CAUTIOUS_OFTEN, Usual, overdispersion_p, shrunken, usual_ratios
 from diagnostics.batches.tails import Floats, sums, upper_tail
 from diagnostics.batches.why import WHY, columns_told, places_told, strata_told, with_regression
 from lake.errors import UsageError
@@ -204,15 +204,16 @@ def _measured(
     cells = Cells.of(frame, strata, places)
     names = frame.filter(pl.col("group").is_not_null())["group"].unique(maintain_order=True).alias("group")
     days = cells.by_group(cells.days)
+    caution = CAUTIOUS if look is None else CAUTIOUS_OFTEN
     set_aside = np.zeros(cells.groups, dtype=bool)
     told = reference(cells, set_aside, settings)
     whole = _Sums.of(cells, told)
-    usual = usual_ratios(whole.observed, whole.expected, whole.spread, settings.dispersion)
+    usual = usual_ratios(whole.observed, whole.expected, whole.spread, settings.dispersion, caution)
     set_aside = _suspects(whole, usual, days, float(cells.days.sum()), settings)
     if set_aside.any():
         told = reference(cells, set_aside, settings)
         whole = _Sums.of(cells, told)
-        usual = usual_ratios(whole.observed, whole.expected, whole.spread, settings.dispersion)
+        usual = usual_ratios(whole.observed, whole.expected, whole.spread, settings.dispersion, caution)
     ratio, low, high = shrunken(whole.observed, whole.expected, whole.spread, usual, settings.interval)
     p_value = whole.tail(usual.spread)
     kept = _kept(cells, told, settings)

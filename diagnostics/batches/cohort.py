@@ -17,7 +17,8 @@ from datetime import date, datetime
 import polars as pl
 
 from diagnostics.batches.cohort_settings import CohortSettings
-from diagnostics.facts import Facts, shelter
+from diagnostics.facts import Facts
+from diagnostics.shelter import of_kind
 from lake.vocabulary import BATCH_SCOPES, FAULTS, INSTALLATIONS
 
 # What the cohort needs of the daily rows, one row a meter.
@@ -321,7 +322,7 @@ def cold_days(weather: pl.DataFrame, cold_c: float) -> pl.DataFrame:
         .select("region", "date", "min_c")
     )
     kinds = pl.DataFrame({"kind": list(INSTALLATIONS)})
-    share, lift = shelter(pl.col("kind"))
+    share, lift = of_kind(pl.col("kind"))
     each = measured.join(kinds, how="cross").with_columns((pl.col("min_c") * share + lift < cold_c).alias("cold"))
     by = ["region", "kind"]
     return each.sort("date").with_columns(

@@ -11,8 +11,11 @@ from scipy import special, stats
 from diagnostics.batches.tails import Floats, log_probability, sums
 
 _SPREADS = np.geomspace(0.002, 4.0, 20)
-_CAUTIOUS = 0.7  # quantile of what is believed about the spread that widens the tails
+CAUTIOUS = 0.7  # quantile of what is believed about the spread that widens the tails
+# Who looks again and again sees an estimate at its luckiest: with one for each look it has to be more cautious.
+CAUTIOUS_OFTEN = 0.85
 _LOG_SPREAD = 0.8  # two thirds of fleets lie within a factor of 2.2 of the typical spread
+_STEPS, _CLOSE = 60, 1e-9
 _ODD_RATIOS = np.array([2.0, 2.7, 3.6, 5.0, 8.0])
 _ODD_SHARES = np.array([0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15])
 _ODD_SHAPE = 4.0  # odd groups differ among each other by half their mean
@@ -45,13 +48,13 @@ class Usual:
     rates: Floats
 
     @classmethod
-    def of(cls, spreads: Floats, odd_share: float, odd_ratios: Floats) -> Usual:
+    def of(cls, spreads: Floats, odd_share: float, odd_ratios: Floats, caution: float) -> Usual:
         """Return the mixture for a posterior of spreads and of odd ratios on their grids."""
         ordinary_weights, ordinary_spreads = _thinned(spreads, _SPREADS)
         odd_weights, odd_means = _thinned(odd_ratios, _ODD_RATIOS)
         shapes = 1.0 / np.maximum(ordinary_spreads, 1e-4)
         return cls(
-            spread=_at(_CAUTIOUS, spreads, _SPREADS),
+            spread=_at(caution, spreads, _SPREADS),
             odd_share=odd_share,
             weights=np.concatenate([(1 - odd_share) * ordinary_weights, odd_share * odd_weights]),
             shapes=np.concatenate([shapes, np.full(odd_means.size, _ODD_SHAPE)]),
@@ -102,7 +105,7 @@ def overdispersion_p(observed: Floats, expected: Floats, ordinary: NDArray[np.bo
     return float(stats.norm.sf(np.sum((count - mean) ** 2 - count) / scale)) if scale > 0 else 1.0
 
 
-def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float) -> Usual:
+def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float, caution: float = CAUTIOUS) -> Usual:
     """Learn from all groups how true ratios spread.
 
     Parameters
@@ -112,12 +115,15 @@ def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float
         Spread that each group has beside the common one: its expected count is an estimate itself.
     prior : float
         Spread of ordinary groups to expect before data tell.
+    caution : float
+        Quantile of the spread that widens the tails.
     """
     kept = expected > 0
     count, mean, own = observed[kept], expected[kept], extra[kept]
     prior_of_spread = _posterior(_log_prior(prior))
     if count.size == 0:
-        return Usual.of(prior_of_spread, float(_ODD_SHARES[0]), np.full(_ODD_RATIOS.size, 1 / _ODD_RATIOS.size))
+        even = np.full(_ODD_RATIOS.size, 1 / _ODD_RATIOS.size)
+        return Usual.of(prior_of_spread, float(_ODD_SHARES[0]), even, caution)
     ordinary = log_probability(count, mean, _SPREADS[:, None] + own)
     odd = log_probability(count, mean * _ODD_RATIOS[:, None], 1 / _ODD_SHAPE + own)
     total = np.empty((len(_SPREADS), len(_ODD_RATIOS), len(_ODD_SHARES)))
@@ -127,9 +133,8 @@ def usual_ratios(observed: Floats, expected: Floats, extra: Floats, prior: float
     total += _log_prior(prior)[:, None, None]
     total += (np.log(np.gradient(_ODD_SHARES)) + _SHARE_PRIOR * np.log1p(-_ODD_SHARES))[None, None, :]
     weight = _posterior(total)
-    return Usual.of(
-        weight.sum(axis=(1, 2)), float(np.sum(weight.sum(axis=(0, 1)) * _ODD_SHARES)), weight.sum(axis=(0, 2))
-    )
+    odd_share = float(np.sum(weight.sum(axis=(0, 1)) * _ODD_SHARES))
+    return Usual.of(weight.sum(axis=(1, 2)), odd_share, weight.sum(axis=(0, 2)), caution)
 
 
 def _log_prior(typical: float) -> Floats:
@@ -183,11 +188,17 @@ def shrunken(
 
 
 def _quantile(level: float, weight: Floats, a: Floats, b: Floats) -> Floats:
-    """Return the quantile of mixtures of gamma distributions by halving."""
+    """Return the quantile of mixtures of gamma distributions by Newton's steps, halving where these go astray."""
     low = np.zeros(weight.shape[1])
     high = np.max((a + 12 * np.sqrt(a) + 12) / b, axis=0)
-    for _ in range(36):
-        middle = (low + high) / 2
-        below: NDArray[np.bool_] = np.sum(weight * special.gammainc(a, b * middle), axis=0) < level
-        low, high = np.where(below, middle, low), np.where(below, high, middle)
-    return np.asarray((low + high) / 2, dtype=np.float64)
+    value = np.sum(weight * a / b, axis=0)
+    log_scale = a * np.log(b) - special.gammaln(a)
+    for _ in range(_STEPS):
+        beyond = np.sum(weight * special.gammainc(a, b * value), axis=0) - level
+        low, high = np.where(beyond < 0, value, low), np.where(beyond < 0, high, value)
+        density = np.sum(weight * np.exp(log_scale + (a - 1) * np.log(value) - b * value), axis=0)
+        step = beyond / np.maximum(density, 1e-300)
+        value = np.where((value - step > low) & (value - step < high), value - step, (low + high) / 2)
+        if np.all(np.abs(beyond) < _CLOSE):
+            break
+    return np.asarray(value, dtype=np.float64)

@@ -466,6 +466,12 @@ def drift(seen: View, settings: DriftSettings) -> pl.DataFrame:
         pl.len().alias("movements"),
         *_risen("travel", "travel_ratio", "valve_travel_median_s", "travel_base_s", settings.least_travel_s),
         *_risen("current", "current_ratio", "valve_current_max_ma", "current_base_ma", settings.least_current_ma),
+        # Of the two newest movements the lesser, in the figure that rose least: one alone may wander, both do not.
+        pl.min_horizontal("travel_ratio", "current_ratio")
+        .filter(pl.col("travel_ratio").is_not_null() & pl.col("current_ratio").is_not_null())
+        .tail(2)
+        .min()
+        .alias("both"),
         pl.col("current_ratio").median().alias("effort"),
         pl.col("valve_travel_median_s").median().alias("travel_s"),
         pl.col("valve_current_max_ma").median().alias("current_ma"),
@@ -482,9 +488,11 @@ def drift(seen: View, settings: DriftSettings) -> pl.DataFrame:
         far = far | (pl.col(f"{figure}_all") >= scatter)
         near = near | (pl.col(f"{figure}_all") >= settings.watch_ratio)
     newest_two = pl.col("movements") >= 2
+    together_risen = pl.col("both") / pl.max_horizontal("travel_common", "current_common") >= settings.both_ratio
+    far = far.fill_null(value=False) | together_risen.fill_null(value=False)
     return fired(
         hits,
-        act=newest_two & far.fill_null(value=False),
+        act=newest_two & far,
         watch=newest_two & near.fill_null(value=False),
         onset=pl.col("first_ts"),
         evidence=together(

@@ -10,6 +10,7 @@ from __future__ import annotations
 import polars as pl
 
 from diagnostics.battery_life import PLATEAU_V, battery_life
+from diagnostics.common_mode import common_in_cold, dips_of_codes
 from diagnostics.evidence import observation, together
 from diagnostics.features import HOUR_S, WINDOW_DAYS, View
 from diagnostics.peers import silent_neighbours
@@ -242,7 +243,10 @@ def reset(seen: View, settings: ResetSettings) -> pl.DataFrame:
         pl.coalesce("battery_temperature_c", "case_min_c").filter("again").max().alias("warmest_c"),
         *_voltages(pl.col("again")),
     )
-    frozen = pl.col("warmest_c") <= settings.cold_c
+    every = seen.days.filter(again)
+    common = common_in_cold(seen, every).group_by("meter_id").agg(pl.col("common").all())
+    hits = hits.join(common, on="meter_id", how="left", maintain_order="left")
+    frozen = (pl.col("warmest_c") <= settings.cold_c) & ~pl.col("common").fill_null(value=False)
     supported = (
         (pl.col("lately_v") >= settings.fall_v).fill_null(value=False)
         | (pl.col("deeper_v") >= settings.sag_v).fill_null(value=False)
@@ -299,8 +303,11 @@ def silent(seen: View, settings: SilentSettings) -> pl.DataFrame:
     sure = sure.filter(pl.col("fell").is_not_null())
     again = (pl.col("total_seq_resets") > pl.col("total_seq_resets").shift(1).over("meter_id")).fill_null(value=False)
     coded = pl.col("codes").list.eval(pl.element().str.starts_with("battery ")).list.any().fill_null(value=False)
+    dips = dips_of_codes(seen).with_columns(pl.lit(value=True).alias("dip"))
+    coded &= pl.col("dip").is_null()
     last = (
         seen.days.join(quiet.select("meter_id"), on="meter_id", how="semi", maintain_order="left")
+        .join(dips, on=["meter_id", "day"], how="left", maintain_order="left")
         .with_columns(fell.alias("fell"), sagged.alias("sagged"), again.alias("again"), coded.alias("coded"))
         .filter(pl.col("age_days") < settings.before_days)
     )

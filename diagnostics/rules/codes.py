@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import polars as pl
 
+from diagnostics.common_mode import dips_of_codes
 from diagnostics.evidence import observation, together
 from diagnostics.features import View
 from diagnostics.rules.rule import Text, fired, nothing, rule
@@ -63,6 +64,10 @@ def code_rule(family: str) -> Callable[[View, CodeSettings], pl.DataFrame]:
         if told.is_empty():
             return nothing()
         bad = pl.col("severity") <= settings.act_severity
+        if family == "battery":
+            dips = dips_of_codes(seen).with_columns(pl.lit(value=True).alias("dip"))
+            told = told.join(dips, on=["meter_id", "day"], how="left", maintain_order="left")
+            bad &= pl.col("dip").is_null()
         hits = told.group_by("meter_id", maintain_order=True).agg(
             pl.col("severity").min(),
             pl.col("day").filter(bad).n_unique().alias("bad_days"),

@@ -6,11 +6,16 @@ import polars as pl
 
 from diagnostics.evidence import observation, together
 from diagnostics.features import View
+from diagnostics.frost_stops import stops_by_frost
 from diagnostics.rules.rule import Text, fired, nothing, rule, symptom
 from diagnostics.settings import ExposureSettings, FreezeSettings
 
 DAY_H = 24.0
 FREEZE_CONFIDENCE = 0.9
+STOOD_DAYS = 4  # before water runs, in which the pipe must have been blocked
+BURST_GOES_ON = 0.3  # share of the limit that must come on the day after, where nothing stood before
+DYING_DAYS = 2  # the newest days of a meter that fell silent, on which the frost must have been
+BEFORE_DAYS, LEAST_BEFORE_DAYS = 30, 10  # days before a stop that tell what cold a pipe has borne
 
 
 @rule(
@@ -33,28 +38,38 @@ FREEZE_CONFIDENCE = 0.9
     ),
 )
 def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
-    """Fire where what happens in and after frost was not there before it."""
+    """Fire where what happens in and after frost was not there before it.
+
+    A home that stands in frost and uses water again is no more than a watch: people come and go in winter, too.
+    """
     told = "low_temperature.freeze"
     hits = _after_frost(seen, settings)
     if hits.is_empty():
         return nothing()
     stopped = pl.col("still_days").is_not_null()
-    hard = pl.col("coldest_c") <= settings.hard_c
-    stays = stopped & ~pl.col("resumed") & hard & (pl.col("still_days") >= settings.hard_days)
+    stays = stopped & ~pl.col("resumed")
     returned = stopped & pl.col("resumed") & pl.col("warm") & (pl.col("cold_share") >= settings.cold_share)
-    limit = pl.max_horizontal(pl.lit(settings.burst_m3h), pl.col("least_before").fill_null(0) * settings.burst_ratio)
-    burst = (pl.col("least_after") >= limit).fill_null(value=False)
+    burst = pl.col("burst_m3").is_not_null()
+    limit = pl.max_horizontal(pl.lit(settings.running_m3h), pl.col("least_before").fill_null(0) * settings.burst_ratio)
+    runs = (pl.col("least_after") >= limit).fill_null(value=False) & pl.col("stood").fill_null(value=False)
     silent_days = pl.col("silent_h") / DAY_H
-    dead = (silent_days >= settings.silent_days) & pl.col("died_cold").fill_null(value=False)
+    died_cold = (pl.col("died_c") <= settings.frost_c).fill_null(value=False)
+    dead = (silent_days >= settings.silent_days) & died_cold
     heard = (pl.col("rssi_dbm") > settings.well_received_dbm).fill_null(value=True)
-    lost = dead & hard & (silent_days >= settings.dead_days) & heard
+    struck = (pl.col("died_colder_c") >= settings.colder_c).fill_null(value=True)
+    charged = (pl.col("fall_v") < settings.charged_v).fill_null(value=True)
+    charged &= (pl.col("sag_v") < settings.charged_sag_v).fill_null(value=True)
+    lost = dead & (silent_days >= settings.dead_days) & heard & struck & charged
+    # Nothing but the number of those that stop with it tells a frozen pipe from an empty home; it stands for long.
+    frozen = stopped & pl.col("record") & (pl.col("frozen_share") >= settings.frozen_share)
+    frozen &= pl.col("still_days") >= settings.frozen_days
     code = pl.col("codes") > 0
-    onset = pl.coalesce("stop_ts", "frost_ts")
+    told_of = pl.col("reported_ts").is_not_null() | pl.col("inspected_ts").is_not_null()
     return fired(
         hits,
-        act=burst | stays | returned | lost | (code & (stopped | dead)),
-        watch=(stopped & ~pl.col("resumed")) | dead,
-        onset=onset,
+        act=burst | runs | lost | frozen.fill_null(value=False) | ((code | told_of) & (stopped | dead)),
+        watch=stays | returned | dead,
+        onset=pl.coalesce("stop_ts", pl.when(burst | runs).then("burst_ts"), "frost_ts"),
         evidence=together(
             observation(
                 told, "frost", pl.col("coldest_c").round(1), "°C", since=pl.col("frost_ts"),
@@ -62,15 +77,24 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
                 measured=pl.col("measured"),
             ),
             observation(
-                told, "stopped_in_frost", pl.when(stopped & ~pl.col("resumed")).then("still_days"), "d",
+                told, "stopped_in_frost", pl.when(stays).then("still_days"), "d",
                 since=pl.col("stop_ts"), threshold=settings.still_days, usual_m3=pl.col("usual_m3").round(3),
+                colder_c=pl.col("colder_c").round(1),
             ),
             observation(
                 told, "resumed_with_warmth", pl.when(returned).then("still_days"), "d", since=pl.col("stop_ts"),
-                until=pl.col("resumed_ts"), usual_m3=pl.col("usual_m3").round(3),
+                until=pl.col("resumed_ts"), usual_m3=pl.col("usual_m3").round(3), colder_c=pl.col("colder_c").round(1),
             ),
             observation(
-                told, "flow_after_thaw", pl.when(burst).then(pl.col("least_after").round(4)), "m³/h",
+                told, "stops_around", pl.when(stopped & (pl.col("frozen_share") > 0)).then("observed"),
+                expected=pl.col("expected").round(1), threshold=settings.frozen_share,
+            ),
+            observation(
+                told, "burst_volume", pl.col("burst_m3").round(2), "m³", since=pl.col("burst_ts"),
+                threshold=pl.col("burst_limit_m3").round(2), hours_at_peak=pl.col("burst_h").round(1),
+            ),
+            observation(
+                told, "flow_after_thaw", pl.when(runs).then(pl.col("least_after").round(4)), "m³/h",
                 since=pl.col("burst_ts"), threshold=limit.round(4), before_m3h=pl.col("least_before").round(4),
             ),
             observation(
@@ -78,6 +102,10 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
                 since=pl.col("last_ts"), threshold=settings.silent_days,
             ),
             observation(told, "code", pl.when(code).then("codes"), "d"),
+            observation(told, "sign_report", pl.when(pl.col("reported_ts").is_not_null()).then(pl.lit(value=True)),
+                        since=pl.col("reported_ts")),
+            observation(told, "found_on_site", pl.when(pl.col("inspected_ts").is_not_null())
+                        .then(pl.lit("low_temperature")), since=pl.col("inspected_ts")),
         ),
         cause=pl.lit("low_temperature"),
         cause_confidence=pl.lit(FREEZE_CONFIDENCE),
@@ -86,8 +114,10 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
 
 def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     """Return meters that had frost, with what they did before, in and after it."""
-    frosty = (pl.col("case_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c)
-    code = pl.col("codes").list.eval(pl.element().str.starts_with("low_temperature ")).list.any()
+    frosty = (pl.col("case_min_c") <= settings.mild_c) | (pl.col("water_min_c") <= settings.water_frost_c)
+    # An alarm that it is cold is the weather; a code that something froze is graver.
+    code = pl.col("codes").list.eval(pl.element().str.contains(f"^low_temperature [1-{settings.code_severity}] "))
+    code = code.list.any()
     cold = frosty.fill_null(value=False) | code.fill_null(value=False)
     frost = symptom(
         seen, cold, settings.window_days,
@@ -97,61 +127,102 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     ).rename({"last_ts": "last_frost_ts", "days": "frost_days"}).drop("first_ts")  # fmt: skip
     if frost.is_empty():
         return frost
-    days = seen.days.lazy().join(frost.lazy(), on="meter_id", maintain_order="left")
+    most = pl.col("day_m3").shift(1).rolling_quantile(0.9, window_size=BEFORE_DAYS, min_samples=5)
+    days = seen.days.join(frost, on="meter_id", maintain_order="left").with_columns(
+        cold.cast(pl.Int8).rolling_max(settings.thaw_days + 1, min_samples=1).over("meter_id").alias("frost_lately"),
+        most.over("meter_id").alias("most_m3"),
+        (pl.col("day_m3") == 0).cast(pl.Int8).shift(1).rolling_max(STOOD_DAYS, min_samples=1).over("meter_id")
+        .alias("stood_lately"),
+    )  # fmt: skip
     before = pl.col("day") < pl.col("frost_day")
-    warmest = pl.coalesce("ambient_max_c", "air_max_c")
-    thawed = warmest.is_null() | (warmest > 0)
-    since_frost = (pl.col("day") - pl.col("last_frost_day")).dt.total_days()
-    after = (pl.col("day") > pl.col("frost_day")) & thawed & (since_frost <= settings.thaw_days)
+    lately = (pl.col("frost_lately") > 0) & (pl.col("age_days") < settings.window_days)
     runs = (pl.col("standstill_s") == 0) & (pl.col("volume_readings") > 2)
+    after = lately & (pl.col("day") > pl.col("frost_day")) & runs
+    limit = pl.max_horizontal(pl.lit(settings.burst_m3), pl.col("most_m3").fill_null(0) * settings.burst_times)
+    hours = pl.col("consumption_m3") / pl.col("greatest_flow_m3h")
+    burst = lately & (pl.col("consumption_m3") >= limit) & (hours >= settings.burst_h)
+    # It runs until somebody shuts it: on the next day, too, unless that is not known yet.
+    more = pl.col("consumption_m3").shift(-1).over("meter_id")
+    burst &= (more >= limit * BURST_GOES_ON).fill_null(value=False) | (pl.col("stood_lately") > 0).fill_null(
+        value=False
+    )
     summary = days.group_by("meter_id", maintain_order=True).agg(
         pl.col("least_flow_m3h").filter(before).max().alias("least_before"),
-        pl.col("least_flow_m3h").filter(after & runs).max().alias("least_after"),
-        pl.col("first_ts").filter(after & runs & (pl.col("least_flow_m3h") >= settings.burst_m3h)).min()
+        pl.col("least_flow_m3h").filter(after).max().alias("least_after"),
+        (pl.col("stood_lately") > 0).filter(after & (pl.col("least_flow_m3h") >= settings.running_m3h)).any()
+        .alias("stood"),
+        pl.col("first_ts").filter(burst | (after & (pl.col("least_flow_m3h") >= settings.running_m3h))).min()
         .alias("burst_ts"),
-        ((pl.col("day").max() - pl.col("last_frost_day").first()).dt.total_days() <= 1).alias("died_cold"),
+        pl.col("consumption_m3").filter(burst).max().alias("burst_m3"),
+        limit.filter(burst).first().alias("burst_limit_m3"),
+        hours.filter(burst).max().alias("burst_h"),
+        pl.min_horizontal("case_min_c", "water_min_c").filter(pl.col("age_days") <= DYING_DAYS).min().alias("died_c"),
+        (pl.col("case_min_c").filter(pl.col("age_days") > DYING_DAYS).tail(BEFORE_DAYS).min()
+         - pl.col("case_min_c").filter(pl.col("age_days") <= DYING_DAYS).min()).alias("died_colder_c"),
+        pl.col("battery_fall_v").drop_nulls().tail(3).median().alias("fall_v"),
+        pl.col("sag_excess_v").drop_nulls().tail(5).max().alias("sag_v"),
         pl.col("rssi_median_dbm").drop_nulls().tail(14).median().alias("rssi_dbm"),
         pl.col("last_ts").max(),
-    ).collect()  # fmt: skip
+    )  # fmt: skip
     silent = seen.features.select("meter_id", "silent_h")
     for part in (frost, silent, _stops(days, settings)):
         summary = summary.join(part, on="meter_id", how="left", maintain_order="left")
-    return summary
+    return _with_witnesses(seen, summary)
 
 
-def _stops(days: pl.LazyFrame, settings: FreezeSettings) -> pl.DataFrame:
+def _with_witnesses(seen: View, hits: pl.DataFrame) -> pl.DataFrame:
+    """Add when people told of it: the customer since the stop or the silence, a technician who found frost."""
+    since = hits.select("meter_id", pl.coalesce("stop_ts", "last_ts").alias("since"), "frost_ts")
+    reports = (
+        seen.facts.reports.join(since, on="meter_id")
+        .filter(pl.col("reported_at") >= pl.col("since"))
+        .group_by("meter_id")
+        .agg(pl.col("reported_at").min().alias("reported_ts"))
+    )
+    found = (
+        seen.facts.inspections.filter(pl.col("finding") == "low_temperature")
+        .join(since, on="meter_id")
+        .filter(pl.col("inspected_at") >= pl.col("frost_ts"))
+        .group_by("meter_id")
+        .agg(pl.col("inspected_at").min().alias("inspected_ts"))
+    )
+    return hits.join(reports, on="meter_id", how="left", maintain_order="left").join(
+        found, on="meter_id", how="left", maintain_order="left"
+    )
+
+
+def _stops(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame:
     """Return the newest standstill of each regular home that began in frost: how long, how cold, how it ended."""
     told = days.filter(pl.col("volume_readings") > 0).with_columns((pl.col("day_m3") == 0).alias("still"))
+    frosty = (pl.col("case_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c)
+    coldest = pl.col("case_min_c").rolling_min(BEFORE_DAYS, min_samples=LEAST_BEFORE_DAYS).shift(2)
     numbered = told.with_columns(
-        pl.col("still").rle_id().over("meter_id").alias("run"),
-        pl.coalesce("ambient_max_c", "air_max_c").alias("warmest_c"),
-        ((pl.col("case_min_c") <= settings.frost_c) | (pl.col("water_min_c") <= settings.water_frost_c))
-        .fill_null(value=False).alias("frosty"),
+        pl.col("still").rle_id().over("meter_id").alias("run"), frosty.fill_null(value=False).alias("frosty"),
     ).with_columns(
         pl.col("frosty").shift(1, fill_value=False).over("meter_id").alias("frosty_before"),
-        pl.col("frosty").shift(-1, fill_value=False).over("meter_id").alias("frosty_next"),
+        pl.min_horizontal("case_min_c", pl.col("case_min_c").shift(1)).over("meter_id").alias("night_c"),
+        coldest.over("meter_id").alias("coldest_before_c"),
     )  # fmt: skip
     runs = numbered.group_by("meter_id", "run", maintain_order=True).agg(
         pl.col("still").first(),
         pl.len().cast(pl.Int64).alias("still_days"),
         pl.col("first_ts").first().alias("stop_ts"),
-        (pl.col("frosty").head(1) | pl.col("frosty_before").head(1) | pl.col("frosty_next").head(1)).first()
-        .alias("began_cold"),
+        pl.col("day").first().alias("stop_day"),
+        (pl.col("frosty").head(1) | pl.col("frosty_before").head(1)).first().alias("began_cold"),
+        (pl.col("coldest_before_c") - pl.col("night_c")).first().alias("colder_c"),
         (pl.col("case_min_c") <= 0).fill_null(value=False).mean().alias("cold_share"),
-        pl.col("warmest_c").tail(2).max().alias("warm_end_c"),
+        pl.col("case_max_c").tail(2).max().alias("warm_end_c"),
         pl.col("peer_zero_share").median().alias("peers_still"),
         pl.col("age_days").last().alias("ended_age"),
         (~pl.col("still")).sum().alias("used"),
-        pl.col("day_m3").median().alias("run_m3"),
-    ).collect()  # fmt: skip
+    )  # fmt: skip
     each = runs.with_columns(
         pl.col("used").cum_sum().shift(1).over("meter_id").alias("used_days"),
         pl.col("still_days").cum_sum().shift(1).over("meter_id").alias("before_days"),
         pl.col("warm_end_c").shift(-1).over("meter_id").alias("warm_next_c"),
         pl.col("stop_ts").shift(-1).over("meter_id").alias("resumed_ts"),
     )
-    used = told.filter(~pl.col("still")).group_by("meter_id")
-    usual = used.agg(pl.col("day_m3").median().alias("usual_m3")).collect()
+    usual = told.filter(~pl.col("still")).group_by("meter_id").agg(pl.col("day_m3").median().alias("usual_m3"))
     odd = (
         pl.col("still")
         & pl.col("began_cold")
@@ -159,15 +230,20 @@ def _stops(days: pl.LazyFrame, settings: FreezeSettings) -> pl.DataFrame:
         & (pl.col("before_days") >= settings.before_days)
         & (pl.col("used_days") / pl.col("before_days") >= settings.usual_share)
         & (pl.col("usual_m3") >= settings.usual_m3)
+        # What the pipe bore unharmed some weeks ago does not freeze it now.
+        & (pl.col("colder_c") >= settings.colder_c).fill_null(value=True)
         & ~(pl.col("peers_still") > settings.peers_still).fill_null(value=False)
         & (pl.col("ended_age") < settings.window_days)
     )
+    shares = stops_by_frost(days, settings)
     return (
         each.join(usual, on="meter_id", how="left", maintain_order="left")
         .filter(odd)
         .unique("meter_id", keep="last", maintain_order=True)
+        .join(shares, on=["meter_id", "stop_day"], how="left", maintain_order="left")
         .select(
-            "meter_id", "still_days", "stop_ts", "cold_share", "usual_m3", "resumed_ts",
+            "meter_id", "frozen_share", "observed", "expected", "record",
+            "still_days", "stop_ts", "cold_share", "usual_m3", "resumed_ts", "colder_c",
             pl.col("resumed_ts").is_not_null().alias("resumed"),
             (pl.max_horizontal("warm_end_c", "warm_next_c") > 0).fill_null(value=False).alias("warm"),
         )

@@ -20,7 +20,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lake.compaction import Compaction, DataFile, Steady, TableUpkeep, live_files, upkeep_counters, worth_merging
-from lake.schemas import DAILY, ERROR_CODES, FINDINGS, QUARANTINE, READINGS, TIME, TableSchema
+from lake.schemas import DAILY, ERROR_CODES, FINDINGS, QUARANTINE, READINGS, TABLES, TIME, TableSchema
 from lake.settings import CompactSettings
 from lake.storage import open_storage
 from lake.tables import Lake, Position
@@ -167,6 +167,22 @@ def test_tables_without_days_are_merged_too(tmp_path: Path) -> None:
         (reports[name].files_before, reports[name].files_after) for name in ("daily", "findings")
     ]
     assert 8 == lake.read(DAILY).height == lake.read(FINDINGS).height
+
+
+@pytest.mark.parametrize("table", TABLES.values(), ids=list(TABLES))
+def test_every_table_can_be_merged(tmp_path: Path, table: TableSchema) -> None:
+    """Each has an order for its rows, also those that were added later."""
+    lake = Lake(tmp_path)
+    at = datetime(2024, 1, 1, tzinfo=UTC)
+    known = {"date": at.date(), "time": at, "string": "a"}
+    row = {name: known[column.dtype] for name, column in table.columns.items() if column.dtype in known}
+    for number in range(9):
+        rows = pl.DataFrame([row | {table.time: row[table.time] + timedelta(days=number * (table.partition is None))}])
+        lake.append(table, table.conform(rows.select(pl.col(name).cast(table.polars[name]) for name in rows.columns)))
+
+    compacted(lake)
+
+    assert 1 == len(files(tmp_path, table))
 
 
 def held(*sizes: int) -> list[DataFile]:

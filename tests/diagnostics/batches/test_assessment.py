@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import polars as pl
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
@@ -164,6 +164,7 @@ def test_looks_need_dates() -> None:
         assess(cells(*ordinary()), strata=["cold"], look=Look())
 
 
+@settings(max_examples=20, deadline=None)
 @given(order=st.randoms(use_true_random=False))
 def test_the_order_of_rows_does_not_matter(order: object) -> None:
     """Nor that a cell comes in two parts."""

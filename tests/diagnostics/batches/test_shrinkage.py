@@ -51,9 +51,9 @@ def test_without_data_the_ratio_is_the_usual_one() -> None:
 
 def test_an_expected_count_that_is_not_known_well_tells_less() -> None:
     """The ratio stays nearer to the usual one, and its interval is wider."""
-    count, expected = np.array([30.0, 30.0]), np.array([10.0, 10.0])
+    count, expected = np.array([60.0, 60.0]), np.array([40.0, 40.0])
 
-    mean, low, high = shrunken(count, expected, np.array([0.0, 0.5]), mixture(), 0.9)
+    mean, low, high = shrunken(count, expected, np.array([0.0, 0.1]), mixture(odd_share=0.001), 0.9)
 
     assert mean[1] < mean[0]
     assert high[1] - low[1] > high[0] - low[0]

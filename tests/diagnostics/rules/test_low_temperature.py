@@ -47,18 +47,58 @@ def test_register_that_stands_from_mild_frost_on_is_watch_with_code_act() -> Non
     assert judged(winter(flows, frost_c=-6.0, told=told))["low_temperature"]["verdict"] == "act"
 
 
-def test_stop_in_hard_frost_is_act_on_the_third_day() -> None:
-    verdicts = [judged(winter([0.06] * 20 + [0.0] * days))["low_temperature"]["verdict"] for days in (2, 3)]
+def test_stop_in_hard_frost_is_watched_and_act_once_somebody_tells_of_it() -> None:
+    """People leave in frost, too; whoever reports no water did not."""
+    daily = winter([0.06] * 20 + [0.0] * 3)
+    reported = {"meter_id": "m1", "reported_at": START + timedelta(days=22), "symptom": "no water"}
 
-    assert ["watch", "act"] == verdicts
+    assert "watch" == judged(daily)["low_temperature"]["verdict"]
+    assert "act" == judged(daily, facts=Facts(reports=pl.DataFrame([reported])))["low_temperature"]["verdict"]
 
 
-def test_stop_in_frost_that_ends_with_warmth_is_act_afterwards() -> None:
-    """Four days of mild frost without flow, and the first warm day brings it back."""
+def test_stop_in_frost_that_ends_with_warmth_is_watched_afterwards() -> None:
+    """Four days of frost without flow, and the first warm day brings it back."""
     row = judged(winter([0.06] * 20 + [0.0] * 4 + [0.06] * 3, frost_c=-6.0))["low_temperature"]
 
-    assert "act" == row["verdict"]
+    assert "watch" == row["verdict"]
     assert "resumed_with_warmth" in [seen["what"] for seen in row["evidence"]]
+
+
+def test_cold_that_the_pipe_bore_before_explains_no_stop() -> None:
+    """It was colder ten days ago, and water flowed."""
+    daily = winter([0.06] * 20 + [0.0] * 4)
+    colder = pl.col("day") == (START + timedelta(days=10)).date()
+    borne = daily.with_columns(
+        pl.when(colder).then(-15.0).otherwise(name).alias(name) for name in ("ambient_min_c", "ambient_mean_c")
+    )
+
+    assert "stopped_in_frost" in [seen["what"] for seen in judged(daily)["low_temperature"]["evidence"]]
+    assert "low_temperature" not in judged(borne)
+
+
+def test_burst_that_people_stopped_within_the_day_is_act_by_its_volume() -> None:
+    """No day without standstill, yet fifty times the usual water."""
+    daily = winter([0.06] * 20 + [0.0] * 2 + [0.06] * 4)
+    day = pl.col("day") == (START + timedelta(days=23)).date()
+    burst = daily.with_columns(
+        pl.when(day).then(9.0).otherwise("consumption_m3").alias("consumption_m3"),
+        pl.when(day).then(1.5).otherwise("greatest_flow_m3h").alias("greatest_flow_m3h"),
+    )
+    in_summer = burst.with_columns(pl.lit(12.0).alias("ambient_min_c"))
+
+    row = judged(burst)["low_temperature"]
+
+    assert ("act", 1) == (row["verdict"], row["severity"])
+    assert "burst_volume" in [seen["what"] for seen in row["evidence"]]
+    assert "low_temperature" not in judged(in_summer)
+
+
+def test_alarm_that_it_is_cold_is_no_code_of_ice() -> None:
+    """Many meters tell of the cold; only graver codes say that something froze."""
+    flows = [0.06] * 20 + [0.0] * 10
+    told = codes((START + timedelta(days=21), "low_temperature", 3, "LOW_AMBIENT_TEMPERATURE"))
+
+    assert "watch" == judged(winter(flows, frost_c=-6.0, told=told))["low_temperature"]["verdict"]
 
 
 def test_holiday_that_only_begins_in_frost_is_no_act() -> None:
@@ -76,7 +116,7 @@ def test_home_that_stands_on_many_days_says_nothing_by_standing() -> None:
 
 def test_frost_reaches_meters_without_a_thermometer_by_the_weather() -> None:
     """The region's air and the kind of installation stand in."""
-    flows = [0.06] * 20 + [0.0] * 5
+    flows = [0.06] * 20 + [0.0] * 3
     blind = winter(flows).with_columns(pl.lit(None, pl.Float64).alias(name) for name in
                                        ("ambient_min_c", "ambient_mean_c", "ambient_max_c"))  # fmt: skip
     air = [{"region": "r", "date": (START + timedelta(days=day)).date(), "min_c": -14.0 if day in FROST else 4.0,
@@ -87,7 +127,7 @@ def test_frost_reaches_meters_without_a_thermometer_by_the_weather() -> None:
         found = judged(blind, facts=Facts(meters=meters, weather=pl.DataFrame(air)))
         return found.get("low_temperature", {}).get("verdict")
 
-    assert ("act", None) == (said("outdoor"), said("indoor"))
+    assert ("watch", None) == (said("outdoor"), said("indoor"))
 
 
 def test_exposure_alone_is_at_most_watch() -> None:
