@@ -206,19 +206,15 @@ def _register(usable: Usable, limits: Floats, settings: ProfileSettings) -> pl.D
 
 def _one_a_time(told: pl.DataFrame) -> pl.DataFrame:
     """Return one register for each time; where several programs disagree about it, none."""
-    twice = told.filter((pl.col("key") == pl.col("key").shift(1)) & (pl.col("ts") == pl.col("ts").shift(1)))
-    if twice.is_empty():
+    again = (pl.col("key") == pl.col("key").shift(1)) & (pl.col("ts") == pl.col("ts").shift(1))
+    first = ~told.select(again.fill_null(value=False)).to_series().to_numpy()
+    if first.all():
         return told
-    several = (
-        told.join(twice.select("key", "ts").unique(), on=["key", "ts"], how="semi")
-        .group_by("key", "ts")
-        .agg(pl.col("volume_m3").n_unique().alias("values"))
-    )
-    return (
-        told.unique(["key", "ts"], keep="first", maintain_order=True)
-        .join(several.filter(pl.col("values") > 1), on=["key", "ts"], how="anti", maintain_order="left")
-        .sort("key", "ts")
-    )
+    starts = np.flatnonzero(first)
+    times = Segments(starts, starts, told.height)
+    volume = told["volume_m3"].to_numpy()
+    differs = times.any(volume != np.repeat(volume[starts], times.lengths))
+    return told[starts[~differs]]
 
 
 def _signals(usable: Usable, settings: ProfileSettings) -> list[pl.DataFrame]:

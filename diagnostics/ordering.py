@@ -136,10 +136,10 @@ def in_order(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
         ts = ts[rows]
     took = np.diff(ts)
     took[starts[1:] - 1] = 1  # from one key to the next
-    if took.min(initial=1) < 0:
-        return _sorted(readings, told)
-    places, before = _with_ties_settled(told, np.flatnonzero(took == 0), rows)
     numbers = _numbered(starts, len(ts))
+    if took.min(initial=1) < 0:
+        return Order(heads, numbers, _sorted(told, numbers, ts, rows))
+    places, before = _with_ties_settled(told, np.flatnonzero(took == 0), rows)
     if not len(places):
         return Order(heads, numbers, rows)
     if rows is None and len(places) <= FEW_MOVED * len(ts):
@@ -163,17 +163,22 @@ def _numbered(starts: Integers, height: int) -> Integers:
     return numbers
 
 
-def _sorted(readings: pl.DataFrame, told: pl.DataFrame) -> Order:
-    """Return the order of readings that stand in none."""
+def _sorted(told: pl.DataFrame, keys: Integers, ts: Integers, rows: Integers | None) -> Integers:
+    """Return where the readings stand that are in no order of time within their keys.
+
+    Parameters
+    ----------
+    told : polars.DataFrame
+        The readings.
+    keys, ts : numpy.ndarray, shape (readings,)
+        Key and time of each, by key.
+    rows : numpy.ndarray, shape (readings,), or None
+        The order of these.
+    """
     ties = [name for name in TIE_ORDER if name in told.columns]
-    placed = (
-        readings.hstack(told.select(ties))
-        .with_row_index("row")
-        .sort("meter_id", "ts", *ties, nulls_last=True, maintain_order=True)
-    )
-    starts = _starts(placed)
-    heads = placed.select(pl.col("meter_id", "day").gather(starts))
-    return Order(heads, _numbered(starts, placed.height), placed["row"].cast(pl.Int64).to_numpy())
+    row = np.arange(len(ts)) if rows is None else rows
+    placed = pl.DataFrame({"key": keys, "ts": ts, "row": row}).hstack(told.select(pl.col(ties).gather(row)))
+    return placed.sort("key", "ts", *ties, "row", nulls_last=True)["row"].to_numpy()
 
 
 def _run_by_run(heads: pl.DataFrame, starts: Integers, ts: Integers) -> tuple[pl.DataFrame, Integers, Integers]:

@@ -99,6 +99,16 @@ def test_some_readings_stand_where_they_stand_among_all(
     assert_frame_equal(order.of(stood).filter(pl.col("seq").is_not_null()), some)
 
 
+def test_readings_in_no_order_need_nothing_but_their_times() -> None:
+    """Where nobody tells source, counter or receipt, time alone puts a meter's day in order."""
+    seen = placed(readings({"ts": [START + timedelta(hours=hour) for hour in (2, 0, 1)]}), 0)
+    located = seen.select("meter_id", "day", "ts")
+
+    order = in_order(located, seen.select("volume_m3"))
+
+    assert_frame_equal(located.sort("ts"), order.of(located).drop("key"))
+
+
 def test_few_ties_are_settled_where_they_stand() -> None:
     """Of many readings two pairs of one time change places, and what was read stays as it was."""
     seen = readings(
