@@ -105,6 +105,7 @@ OBSERVATIONS: Mapping[str, tuple[str, str]] = {
     "held": ("kept until the symptom is gone", "症状消失前保持"),
     "likely_cause": ("most likely cause", "最可能原因"),
     "cold_before_onset": ("lowest temperature around the onset", "症状前后最低温度"),
+    "follows_cold": ("the symptom comes and goes with the cold, rank correlation", "症状随低温出现和消退的秩相关"),
     "rain_before_onset": ("greatest rain of a day before the onset", "症状前最大日降雨"),
     "wet_place": ("the place may get wet", "表位易受潮积水"),
     "radio_fell": ("fall of the signal strength with the onset", "症状前后信号强度下降"),

@@ -744,6 +744,9 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
     mild_c: Annotated[
         float, Meta(description="Temperature at the meter after which a pipe may burst or leak [°C]")
     ] = -4.0
+    ice_c: Annotated[
+        float, Meta(description="Highest temperature of such a day, on which ice does not melt again [°C]")
+    ] = 0.0
     frost_c: Annotated[
         float, Meta(description="Temperature at the meter in which a register may stop or a meter die [°C]")
     ] = -5.0

@@ -95,7 +95,8 @@ _CAUSES = """\
 One file a kind in `diagnostics/causes/`. When a rule has found a symptom, each cause is weighed by what happened to the
 meter and its neighbours around the onset; the heaviest is named, with its share in the weights of all and of *unknown*
 as the confidence. `unknown` is said where nothing weighs as much as it. A cause's advice comes before that of the rule.
-Weights are beliefs set by judgement; they are keys of `[rules.causes.NAME]`.
+A weight is a belief: the share of such faults that the cause has where nothing is known, times the likelihood ratios of
+its signs. Shares and ratios are set by judgement; they are keys of `[rules.causes.NAME]`.
 """
 
 _REGISTRY = """\

@@ -2,13 +2,15 @@
 
 A cause sees the cases (a meter and a fault whose symptom a rule found), what happened around their onset, and what
 other meters show; it returns a weight for each case that it may explain, with the evidence. Weights are beliefs between
-0 and 1, set by judgement: what the meter itself measured weighs more than what its place suggests.
+0 and 1: the share of such faults that the cause has where nothing is known, times how much likelier each sign is under
+this cause than under the others (:func:`belief`). Shares and ratios are set by judgement.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import reduce
 from typing import TypeVar
 
 import polars as pl
@@ -40,12 +42,15 @@ class Cases:
         The daily rows of these meters, once for each case, with ``fault`` and ``offset_d``, days since the onset.
     fired : polars.DataFrame
         What all rules said, conditions included: at least ``meter_id, fault, kind, rule, strength, onset``.
+    earlier : polars.DataFrame
+        ``meter_id, fault`` of faults that were found before and are not over, whether or not they show again.
     """
 
     seen: View
     rows: pl.DataFrame
     around: pl.DataFrame
     fired: pl.DataFrame
+    earlier: pl.DataFrame
 
     def near(self, first_d: int, last_d: int) -> pl.DataFrame:
         """Return the daily rows from `first_d` to `last_d` days after the onset, both inclusive."""
@@ -128,3 +133,23 @@ def weighed(rows: pl.DataFrame, weight: pl.Expr, evidence: pl.Expr) -> pl.DataFr
 def flag(condition: pl.Expr, weight: float | pl.Expr) -> pl.Expr:
     """Return `weight` where the condition holds, else 0."""
     return pl.when(condition.fill_null(value=False)).then(weight).otherwise(0.0)
+
+
+def belief(share: float | pl.Expr, *ratios: pl.Expr) -> pl.Expr:
+    """Return the belief in a cause: its odds are `share` times the likelihood ratios of all its signs.
+
+    A ratio above 1 speaks for the cause, one below against it; what is unknown (null) says nothing.
+    """
+    start = pl.lit(share) if isinstance(share, float) else share
+    odds = reduce(lambda product, ratio: product * ratio.fill_null(1.0), ratios, start)
+    return odds / (1 + odds)
+
+
+def share_of(settings: Mapping[str, float]) -> pl.Expr:
+    """Return the share of each case's fault, 0 for faults that are not in the mapping."""
+    return pl.col("fault").replace_strict(dict(settings), default=0.0, return_dtype=pl.Float64)
+
+
+def ratio(condition: pl.Expr, if_so: float | pl.Expr, if_not: float | pl.Expr = 1.0) -> pl.Expr:
+    """Return one likelihood ratio where the condition holds and another where it does not; 1 where nobody knows."""
+    return pl.when(condition).then(if_so).when(~condition).then(if_not).otherwise(1.0)

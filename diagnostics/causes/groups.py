@@ -9,12 +9,19 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
-from diagnostics.cause_settings import GroupCauseSettings
-from diagnostics.causes.cause import CASE, Cases, cause, no_weight, weighed
+from diagnostics.cause_settings import AgeCauseSettings, GroupCauseSettings, InstallerCauseSettings, ModuleCauseSettings
+from diagnostics.causes.age import BORN, YEAR_D, wear
+from diagnostics.causes.cause import CASE, Cases, belief, cause, no_weight, ratio, share_of, weighed
+from diagnostics.causes.valves import LEAKS, RUNS_FREE, RUNS_HARDER, STANDS_STILL, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
 PRIOR_METERS = 30.0  # the rate of all meters stands for so many in each region
+CLUMP = 2  # cases of a group that count at one site: what happens to a site is not the group's doing
+WEARS = 0.5  # share of the cases of all meters that grows with their age
+WEAR = AgeCauseSettings()
+GENERATION = ("module_vendor", "produced_on")
+_KEYS = {"produced_on": pl.col("produced_on").dt.year().cast(pl.String)}
 
 
 @cause(
@@ -33,8 +40,8 @@ PRIOR_METERS = 30.0  # the rate of all meters stands for so many in each region
     ),
 )
 def production_batch(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame:
-    """Weigh the share of the lot's cases that its excess stands for."""
-    return _weigh(cases, settings, "production_batch", "production_batch", ("production_batch",))
+    """Weigh how likely a bad lot explains the count, and the share of the cases that its excess stands for."""
+    return _weigh(cases, settings, "production_batch", ("production_batch",))
 
 
 @cause(
@@ -48,9 +55,44 @@ def production_batch(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame
     ),
     zh=Text("模组问题", "采用该厂家模组的表计跨批次此类故障明显偏多。", "核对模组固件与参数；携清单与模组厂家联系。"),
 )
-def module(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame:
-    """Weigh the excess of a module vendor, the cases of bad lots left out."""
-    return _weigh(cases, settings, "module", "module_vendor", ("module_vendor",), apart=_bad_lots(cases, settings))
+def module(cases: Cases, settings: ModuleCauseSettings) -> pl.DataFrame:
+    """Weigh the excess of a vendor or of one year's modules of it, and what only electronics does.
+
+    Left out are the cases of bad lots. A motor that is not driven at all and a register that is off by whole bits are
+    the electronics' doing, whoever made them.
+    """
+    bad = _bad_lots(cases, settings)
+    looks = [_weigh(cases, settings, "module", keys, apart=bad) for keys in (("module_vendor",), GENERATION)]
+    rows = with_valve_signs(cases.of("coil", "battery", "actuator"), cases)
+    # What brakes a motor, strips a gear or wears a seat is no electronics, however many of its meters have it.
+    mechanical = pl.any_horizontal(RUNS_HARDER, RUNS_FREE, LEAKS).fill_null(value=False)
+    worn = rows.filter(mechanical).select(*CASE, pl.lit(settings.mechanical_share).alias("kept"))
+    looks = [
+        look.join(worn, on=CASE, how="left", maintain_order="left")
+        .with_columns(pl.col("weight") * pl.col("kept").fill_null(1.0))
+        .drop("kept")
+        for look in looks
+    ]
+    bits = cases.around.group_by(CASE).agg(
+        (pl.col("drop_bits").fill_null(0) > 0).any().alias("bits"), (pl.col("jumps") > 0).any().alias("jumped")
+    )  # fmt: skip
+    alone = rows.join(bits, on=CASE, how="left").filter(
+        STANDS_STILL.fill_null(value=False) | ((pl.col("fault") == "coil") & pl.col("jumped"))
+    )
+    electronics = weighed(
+        alone,
+        belief(
+            share_of(settings.shares()), ratio(STANDS_STILL, settings.still_ratio),
+            pl.when(pl.col("fault") == "coil").then(
+                ratio(pl.col("jumped") & pl.col("bits"), settings.bits_ratio, settings.jump_ratio)
+            ),
+        ),
+        together(
+            observation("cause.module", "motor_current", pl.col("moved_current").round(2), "1"),
+            observation("cause.module", "register_bits", pl.when(pl.col("bits")).then(pl.lit("yes"))),
+        ),
+    )  # fmt: skip
+    return _heaviest([*looks, electronics])
 
 
 @cause(
@@ -68,10 +110,11 @@ def module(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame:
         "检查安装方向、位置、密封及接线；现场由用户确认并拍照。",
     ),
 )
-def installation(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame:
+def installation(cases: Cases, settings: InstallerCauseSettings) -> pl.DataFrame:
     """Weigh the excess of an installer, and symptoms that began within days of the installation."""
-    group = _weigh(cases, settings, "installation", "installer", ("installer",), apart=_bad_lots(cases, settings))
+    group = _weigh(cases, settings, "installation", ("installer",), apart=_bad_lots(cases, settings))
     since = (pl.col("onset_day") - pl.col("installed_on")).dt.total_days()
+    group = group.filter(pl.col("fault") != "battery")  # nobody installs a cell
     early = cases.of("coil", "battery", "actuator").filter(since.is_between(-1, settings.early_days))
     at_once = weighed(
         early,
@@ -81,111 +124,138 @@ def installation(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame:
                         threshold=float(settings.early_days)),
         ),
     )  # fmt: skip
-    return pl.concat([group, at_once]).sort("weight", descending=True).unique(CASE, keep="first", maintain_order=True)
+    return _heaviest([group, at_once])
+
+
+def _heaviest(answers: list[pl.DataFrame]) -> pl.DataFrame:
+    """Return the heaviest answer for each case."""
+    return pl.concat(answers).sort("weight", descending=True, maintain_order=True).unique(
+        CASE, keep="first", maintain_order=True
+    )  # fmt: skip
 
 
 def _bad_lots(cases: Cases, settings: GroupCauseSettings) -> pl.DataFrame:
-    """Return ``fault, production_batch`` of lots with an excess of their own."""
-    lots = excess(cases, "production_batch", None)
-    bad = (pl.col("p_value") <= settings.p_value) & (pl.col("observed") >= settings.least_cases)
-    return lots.filter(bad).select("fault", pl.col("key").alias("production_batch"))
+    """Return ``fault, production_batch`` of lots that are more likely bad than not."""
+    lots = excess(cases, ("production_batch",), settings)
+    return lots.filter(pl.col("belief") >= 0.5).select("fault", pl.col("key").alias("production_batch"))
 
 
 def _weigh(
-    cases: Cases,
-    settings: GroupCauseSettings,
-    name: str,
-    column: str,
-    keys: tuple[str, ...],
-    apart: pl.DataFrame | None = None,
+    cases: Cases, settings: GroupCauseSettings, name: str, keys: tuple[str, ...], apart: pl.DataFrame | None = None
 ) -> pl.DataFrame:
-    groups = excess(cases, column, apart)
-    ratio = pl.col("observed") / pl.col("expected").clip(1e-9)
-    bad = (
-        (pl.col("p_value") <= settings.p_value)
-        & (pl.col("observed") >= settings.least_cases)
-        & (ratio >= settings.ratio)
-    )
+    found = excess(cases, keys, settings, apart).filter(pl.col("observed") >= settings.least_cases)
     if apart is not None:
-        bad = bad & (pl.col("lots") > 1)
-    found = groups.filter(bad)
+        found = found.filter(pl.col("lots") > 2)
     if found.is_empty():
         return no_weight()
-    hits = cases.rows.filter(pl.col("fault") != "low_temperature").join(
-        found, left_on=["fault", *keys], right_on=["fault", "key"], how="inner", maintain_order="left"
-    )
+    rows = cases.rows.filter(pl.col("fault") != "low_temperature").with_columns(_key(keys).alias("key"))
+    hits = rows.join(found, on=["fault", "key"], how="inner", maintain_order="left")
     if apart is not None:
-        hits = hits.join(apart, on=["fault", "production_batch"], how="anti")
-    attributable = 1 - pl.col("expected") / pl.col("observed")
+        hits = hits.join(apart, on=["fault", "production_batch"], how="anti", maintain_order="left")
+    attributable = (1 - pl.col("expected") / pl.col("observed")).clip(0, 1)
     return weighed(
         hits,
-        attributable * settings.weight,
+        attributable * pl.col("belief"),
         together(
             observation(
                 f"cause.{name}", "group_excess", pl.col("observed"), expected=pl.col("expected").round(2),
-                meters=pl.col("meters"), key=pl.col(column), p_value=pl.col("p_value"),
+                meters=pl.col("meters"), key=pl.col("key"), belief=pl.col("belief").round(3),
             ),
         ),
     )  # fmt: skip
 
 
-def excess(cases: Cases, column: str, apart: pl.DataFrame | None) -> pl.DataFrame:
-    """Return cases observed and expected by group.
+def _key(keys: tuple[str, ...]) -> pl.Expr:
+    return pl.concat_str([_KEYS.get(key, pl.col(key)) for key in keys], separator=" ")
+
+
+def excess(
+    cases: Cases, keys: tuple[str, ...], settings: GroupCauseSettings, apart: pl.DataFrame | None = None
+) -> pl.DataFrame:
+    """Return cases observed and expected by group, and the belief that the group is bad.
 
     Expected is what the meters of a group would have at the rate of the *other* meters of their region, which is
-    drawn towards that of all by :data:`PRIOR_METERS`; the tail is Poisson's.
+    drawn towards that of all by :data:`PRIOR_METERS`; half of it grows with age (:func:`diagnostics.causes.age.wear`),
+    so that an old lot is not blamed for its years. Of one site at most :data:`CLUMP` cases count. The belief weighs two
+    stories: good groups have the expected number (Poisson), bad ones a multiple of it, drawn from a gamma
+    distribution (negative binomial).
 
     Parameters
     ----------
     cases : Cases
         What was found.
-    column : str
-        Registry column that names the group.
+    keys : tuple of str
+        Registry columns that name the group together.
+    settings : GroupCauseSettings
+        How many groups are bad, and how bad.
     apart : polars.DataFrame, optional
         ``fault, production_batch`` whose meters are left out.
 
     Returns
     -------
     polars.DataFrame
-        ``fault, key, meters, lots, observed, expected, p_value``.
+        ``fault, key, meters, lots, observed, expected, belief``.
     """
     present = cases.seen.features.select("meter_id")
     known = cases.seen.facts.meters.join(present, on="meter_id", how="semi")
-    acts = cases.rows.filter(pl.col("strength") == "act").select(*CASE).unique()
+    acts = pl.concat([cases.rows.filter(pl.col("strength") == "act").select(CASE), cases.earlier]).unique()
     empty = pl.DataFrame(
         schema={"fault": pl.String, "key": pl.String, "meters": pl.Int64, "lots": pl.Int64, "observed": pl.Int64,
-                "expected": pl.Float64, "p_value": pl.Float64}
+                "expected": pl.Float64, "belief": pl.Float64}
     )  # fmt: skip
     if known.is_empty() or acts.is_empty():
         return empty
-    meters = known.select("meter_id", "region", "production_batch", pl.col(column).alias("key"))
-    faults = acts.select("fault").unique()
-    exposed = meters.join(faults, how="cross")
+    years = (pl.lit(cases.seen.as_of.date()) - BORN).dt.total_days() / YEAR_D
+    meters = known.select(
+        "meter_id", "region", "site", "production_batch", _key(keys).alias("key"),
+        wear(years, WEAR, battery=True).alias("cell"), wear(years, WEAR, battery=False).alias("rest"),
+    )  # fmt: skip
+    exposed = meters.join(acts.select("fault").unique(), how="cross")
     if apart is not None:
         exposed = exposed.join(apart, on=["fault", "production_batch"], how="anti")
+    wears = pl.when(pl.col("fault") == "battery").then("cell").otherwise("rest")
     failed = exposed.join(acts.with_columns(failed=pl.lit(1)), on=CASE, how="left").with_columns(
-        pl.col("failed").fill_null(0)
+        pl.col("failed").fill_null(0),
+        (1 - WEARS + WEARS * (wears / wears.mean().over("fault")).fill_nan(1.0)).fill_null(1.0).alias("load"),
     )
-    cells = failed.group_by("fault", "region", "key").agg(
-        pl.len().cast(pl.Int64).alias("meters"), pl.col("failed").sum().cast(pl.Int64).alias("observed")
+    within = ("site",) if apart is None else ("site", "production_batch")
+    cells = failed.group_by("fault", "region", *within, "key").agg(
+        pl.len().cast(pl.Int64).alias("meters"), pl.col("load").sum(), pl.col("failed").sum().alias("all")
+    ).with_columns(
+        pl.when(pl.col("site").is_null()).then("all").otherwise(pl.col("all").clip(0, CLUMP)).cast(pl.Int64)
+        .alias("observed")
+    )  # fmt: skip
+    if apart is not None:
+        # What one lot has is the lot's: it proves nothing against a vendor or an installer.
+        of_lot = pl.col("observed").sum().over("fault", "key", "production_batch")
+        cells = cells.with_columns(pl.col("observed") * (CLUMP / of_lot.clip(CLUMP)))
+    cells = cells.group_by("fault", "region", "key").agg(pl.col("meters", "load", "all", "observed").sum())
+    regions = failed.group_by("fault", "region").agg(
+        pl.col("load").sum().alias("of_region"), pl.col("failed").sum().alias("in_it")
     )
-    regions = failed.group_by("fault", "region").agg(pl.len().alias("of_region"), pl.col("failed").sum().alias("in_it"))
-    everyone = failed.group_by("fault").agg((pl.col("failed").sum() / pl.len()).alias("rate"))
-    rest = pl.col("of_region") - pl.col("meters")
-    rate = (pl.col("in_it") - pl.col("observed") + PRIOR_METERS * pl.col("rate")) / (rest + PRIOR_METERS)
+    everyone = failed.group_by("fault").agg((pl.col("failed").sum() / pl.col("load").sum()).alias("rate"))
+    rest = pl.col("of_region") - pl.col("load")
+    rate = (pl.col("in_it") - pl.col("all") + PRIOR_METERS * pl.col("rate")) / (rest + PRIOR_METERS)
     groups = (
         cells.filter(pl.col("key").is_not_null())
         .join(regions, on=["fault", "region"], nulls_equal=True)
         .join(everyone, on="fault")
-        .with_columns((pl.col("meters") * rate).alias("expected"))
+        .with_columns((pl.col("load") * rate).alias("expected"))
         .group_by("fault", "key")
         .agg(pl.col("meters", "observed", "expected").sum())
     )
     lots = failed.filter(pl.col("failed") > 0).group_by("fault", "key").agg(
         pl.col("production_batch").n_unique().cast(pl.Int64).alias("lots")
     )  # fmt: skip
-    groups = groups.join(lots, on=["fault", "key"], how="left").with_columns(pl.col("lots").fill_null(0))
+    groups = groups.join(lots, on=["fault", "key"], how="left").with_columns(
+        pl.col("lots").fill_null(0), pl.col("observed").floor().cast(pl.Int64)
+    )
     if groups.is_empty():
         return empty
-    tail = stats.poisson.sf(groups["observed"].to_numpy() - 1, np.maximum(groups["expected"].to_numpy(), 1e-12))
-    return groups.with_columns(pl.Series("p_value", tail)).select(empty.columns).sort("fault", "key")
+    observed, expected = groups["observed"].to_numpy(), np.maximum(groups["expected"].to_numpy(), 1e-9)
+    good = stats.poisson.pmf(observed, expected)
+    spread = settings.bad_spread
+    bad = stats.nbinom.pmf(observed, spread, spread / (spread + settings.bad_times * expected))
+    odds = settings.bad_share / (1 - settings.bad_share) * bad / np.maximum(good, 1e-300)
+    believed = np.where(observed > expected, odds / (1 + odds), 0.0)
+    return groups.with_columns(pl.Series("belief", believed)).select(empty.columns).sort("fault", "key")

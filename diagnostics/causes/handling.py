@@ -5,7 +5,8 @@ from __future__ import annotations
 import polars as pl
 
 from diagnostics.cause_settings import ConflictCauseSettings, TamperCauseSettings
-from diagnostics.causes.cause import CASE, Cases, cause, flag, no_weight, weighed
+from diagnostics.causes.cause import CASE, Cases, belief, cause, flag, no_weight, weighed
+from diagnostics.causes.valves import RUNS_ON, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
@@ -22,7 +23,7 @@ from diagnostics.rules.rule import Text
     zh=Text("人为破坏", "症状前后有磁干扰、拆表等代码，或现场见破坏痕迹。", "先查铅封、磁铁、堵头及螺钉并拍照留证。"),
 )
 def tamper(cases: Cases, settings: TamperCauseSettings) -> pl.DataFrame:
-    """Weigh tamper codes near the onset and what technicians found."""
+    """Weigh tamper codes near the onset, what technicians found, and a valve that closes and stops nothing."""
     rows = cases.of("coil", "battery", "actuator")
     if rows.is_empty():
         return no_weight()
@@ -36,16 +37,27 @@ def tamper(cases: Cases, settings: TamperCauseSettings) -> pl.DataFrame:
     )
     signs = pl.col("tamper_signs").fill_null(value=False) | ~pl.col("seal_intact").fill_null(value=True)
     found = cases.seen.facts.inspections.filter(signs).select("meter_id", pl.lit(value=True).alias("found")).unique()
-    hits = rows.join(near, on=CASE, how="left", maintain_order="left").join(
-        found, on="meter_id", how="left", maintain_order="left"
+    hits = (
+        with_valve_signs(rows, cases)
+        .join(near, on=CASE, how="left", maintain_order="left")
+        .join(found, on="meter_id", how="left", maintain_order="left")
     )
     return weighed(
         hits,
         pl.max_horizontal(
-            flag(pl.col("found"), settings.found_weight), flag(pl.col("code").is_not_null(), settings.code_weight)
+            flag(pl.col("found"), settings.found_weight),
+            flag(pl.col("code").is_not_null(), settings.code_weight),
+            flag(RUNS_ON, belief(settings.actuator_share, pl.lit(settings.runs_on_ratio))),
         ),
         together(
             observation("cause.tamper", "code", pl.col("code"), since=pl.col("code_ts")),
+            observation(
+                "cause.tamper",
+                "closed_flow",
+                pl.when(RUNS_ON).then(pl.col("leaked_m3").round(3)),
+                "m³",
+                share=pl.col("leaked_share").round(2),
+            ),
             observation("cause.tamper", "found_on_site", pl.when(pl.col("found")).then(pl.lit("tamper_signs"))),
         ),
     )
@@ -65,8 +77,11 @@ def tamper(cases: Cases, settings: TamperCauseSettings) -> pl.DataFrame:
     ),
 )
 def software_conflict(cases: Cases, settings: ConflictCauseSettings) -> pl.DataFrame:
-    """Weigh days with several sources around the onset, more so where they disagree."""
-    rows = cases.of("coil", "actuator")
+    """Weigh days with several sources around the onset, more so where they disagree.
+
+    A cell does not care whether they agree: each that polls the meter empties it.
+    """
+    rows = cases.of("coil", "battery", "actuator")
     if rows.is_empty():
         return no_weight()
     several = pl.col("sources") > 1
@@ -79,7 +94,8 @@ def software_conflict(cases: Cases, settings: ConflictCauseSettings) -> pl.DataF
     differ = pl.col("disagreements") > 0
     return weighed(
         hits,
-        flag(differ, settings.differ_weight) + flag(~differ, settings.several_weight),
+        pl.when(pl.col("fault") == "battery").then(settings.drain_weight).when(differ).then(settings.differ_weight)
+        .otherwise(settings.several_weight),
         together(
             observation(
                 "cause.software_conflict", "sources", pl.col("days"), "d", names=pl.col("names").list.join(", "),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import polars as pl
 
 from diagnostics.cause_settings import CauseSettings
-from diagnostics.causes.cause import CASE, CAUSE_RULES, WEIGHED, Cases
+from diagnostics.causes.cause import CASE, CAUSE_RULES, WEIGHED, Cases, belief
 from diagnostics.evidence import observation
 from diagnostics.facts import BESIDE
 from diagnostics.features import WINDOW_DAYS, View
@@ -37,7 +37,7 @@ def with_causes(
     faults = findings.filter(pl.col("kind") == "fault")
     if faults.is_empty():
         return findings
-    cases = _cases(faults, fired, seen)
+    cases = _cases(faults, fired, before, seen)
     weights = [
         rule.weigh(cases, settings).select(*WEIGHED, pl.lit(name).alias("cause")) for name, rule in CAUSE_RULES.items()
     ]
@@ -76,7 +76,7 @@ def with_causes(
     )  # fmt: skip
 
 
-def _cases(faults: pl.DataFrame, fired: pl.DataFrame, seen: View) -> Cases:
+def _cases(faults: pl.DataFrame, fired: pl.DataFrame, before: pl.DataFrame, seen: View) -> Cases:
     known = seen.facts.meters
     registry = [name for name in METERS.columns if name != "meter_id"]
     rows = (
@@ -89,16 +89,18 @@ def _cases(faults: pl.DataFrame, fired: pl.DataFrame, seen: View) -> Cases:
         .with_columns((pl.col("day") - pl.col("onset_day")).dt.total_days().alias("offset_d"))
         .drop([name for name in BESIDE if name not in seen.days.columns])
     )
-    return Cases(seen, rows, around, fired)
+    earlier = before.filter(pl.col("kind") == "fault", pl.col("verdict") == "act").select(CASE)
+    return Cases(seen, rows, around, fired, earlier)
 
 
 def _told(faults: pl.DataFrame, cases: Cases, before: pl.DataFrame, settings: CauseSettings) -> pl.DataFrame:
     """Return the causes that rules themselves know, and those of earlier findings whose onset leaves the window."""
     empty = pl.lit([], dtype=pl.List(pl.String))
+    # A rule sees its symptom alone and the causes weigh the same signs again: its word counts for less than it says.
+    said = pl.col("cause_confidence").fill_null(settings.told_weight).clip(0, 0.99)
     rules = faults.filter(pl.col("cause").is_not_null() & (pl.col("cause") != UNKNOWN)).select(
-        *CASE, pl.col("cause_confidence").fill_null(settings.told_weight).alias("weight"), empty.alias("evidence"),
-        "cause",
-    )  # fmt: skip
+        *CASE, belief(said / (1 - said), pl.lit(settings.told_ratio)).alias("weight"), empty.alias("evidence"), "cause"
+    )
     oldest = cases.seen.as_of.date()
     leaves = (pl.lit(oldest) - pl.col("onset_day")).dt.total_days() > WINDOW_DAYS - settings.kept_days
     held = before.filter(

@@ -5,7 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from diagnostics.cause_settings import MoistureCauseSettings
-from diagnostics.causes.cause import CASE, Cases, cause, flag, no_weight, weighed
+from diagnostics.causes.cause import CASE, Cases, belief, cause, no_weight, ratio, share_of, weighed
+from diagnostics.causes.neighbours import beside_others
+from diagnostics.causes.valves import OVERRUNS, RUNS_FREE, RUNS_HARDER, STANDS_STILL, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
@@ -28,7 +30,7 @@ WET_PLACES = ("pit", "basement")
     ),
 )
 def moisture(cases: Cases, settings: MoistureCauseSettings) -> pl.DataFrame:
-    """Weigh what points to water; at least two signs of different kinds are needed."""
+    """Weigh what points to water: the place, rain before, radio that weakened with it, neighbours that failed too."""
     rows = cases.of("coil", "battery", "actuator")
     if rows.is_empty():
         return no_weight()
@@ -40,57 +42,52 @@ def moisture(cases: Cases, settings: MoistureCauseSettings) -> pl.DataFrame:
     usual = cases.around.group_by(CASE).agg((wet >= settings.rain_mm).mean().alias("share"))
     radio = cases.around.group_by(CASE).agg(
         pl.col("rssi_median_dbm").filter(pl.col("offset_d").is_between(-40, -6)).median().alias("before_dbm"),
-        pl.col("rssi_median_dbm").filter(pl.col("offset_d").is_between(-3, 14)).min().alias("after_dbm"),
+        pl.col("rssi_median_dbm").filter(pl.col("offset_d").is_between(-5, 14)).quantile(0.1).alias("after_dbm"),
         pl.col("rssi_median_dbm").filter(pl.col("offset_d").is_between(-40, -6)).std().alias("scatter_db"),
     )
-    hits = rows
-    for part in (rain, usual, radio, _together(rows, settings), _submerged(cases, settings)):
+    hits = with_valve_signs(rows, cases)
+    others = beside_others(cases, ("coil", "battery"), settings.before_days)
+    for part in (rain, usual, radio, others, _submerged(cases, settings)):
         hits = hits.join(part, on=CASE, how="left", maintain_order="left")
     fall = pl.col("before_dbm") - pl.col("after_dbm")
     weaker = fall >= pl.max_horizontal(pl.lit(settings.radio_fall_db), 4 * pl.col("scatter_db").fill_null(0))
     prone = pl.col("flood_prone").fill_null(value=False)
-    place = flag(prone, settings.flood_weight) + flag(
-        ~prone & pl.col("installation").is_in(WET_PLACES), settings.place_weight
+    damp = pl.col("installation").is_in(WET_PLACES)
+    flat = (pl.col("installation") == "indoor").fill_null(value=False)
+    place = pl.when(prone).then(settings.flood_ratio).when(damp).then(settings.place_ratio).otherwise(
+        ratio(flat, settings.indoor_ratio, settings.outdoor_ratio)
+    )  # fmt: skip
+    wetter = pl.col("rain_mm") >= settings.rain_mm
+    # Rain before the onset says the less, the more often it rains; a flat stays dry in any.
+    rarer = 1 / (pl.col("share") + settings.chance)
+    falls = pl.when(prone | damp | (pl.col("installation") == "outdoor")).then(
+        ratio(wetter, pl.max_horizontal(pl.lit(1.0), rarer.clip(1, settings.rain_ratio)), settings.dry_ratio)
     )
-    falls = flag(pl.col("rain_mm") >= settings.rain_mm, settings.rain_weight) * (1 - pl.col("share").fill_null(0))
-    signs = place + falls + flag(weaker, settings.radio_weight)
-    signs += flag(pl.col("others") >= settings.neighbours, settings.neighbours_weight)
-    kinds = (place > 0).cast(pl.Int64) + (falls > 0).cast(pl.Int64)
-    kinds += weaker.fill_null(value=False).cast(pl.Int64) + (pl.col("others") >= settings.neighbours).fill_null(
-        value=False
-    ).cast(pl.Int64)
+    beside = pl.col("excess").clip(settings.alone_ratio, settings.neighbours_ratio)
+    valve = ratio(RUNS_HARDER | RUNS_FREE, settings.mechanical_ratio)
+    valve *= ratio(STANDS_STILL | OVERRUNS, settings.electrical_ratio)
     found = pl.col("submerged").fill_null(value=False)
     told = "cause.moisture"
     return weighed(
         hits,
-        pl.when(found).then(settings.found_weight).when(kinds >= settings.kinds).then(signs).otherwise(0.0),
+        pl.when(found).then(settings.found_weight).otherwise(
+            belief(
+                share_of(settings.shares()), place, falls, ratio(weaker, settings.radio_ratio), beside, valve,
+            )
+        ),
         together(
             observation(told, "rain_before_onset",
-                        pl.when(pl.col("rain_mm") >= settings.rain_mm).then(pl.col("rain_mm").round(1)), "mm",
+                        pl.when(wetter).then(pl.col("rain_mm").round(1)), "mm",
                         since=pl.col("rain_ts"), threshold=settings.rain_mm),
-            observation(told, "wet_place", pl.when(place > 0).then(pl.coalesce("installation", pl.lit("flood_prone"))),
+            observation(told, "wet_place",
+                        pl.when(prone | damp).then(pl.coalesce("installation", pl.lit("flood_prone"))),
                         flood_prone=prone),
             observation(told, "radio_fell", pl.when(weaker).then(fall.round(1)), "dB"),
-            observation(told, "neighbours_failed", pl.when(pl.col("others") >= settings.neighbours).then("others")),
+            observation(told, "neighbours_failed", pl.when(pl.col("excess") > 1).then("others"),
+                        times=pl.col("excess").round(1)),
             observation(told, "found_on_site", pl.when(found).then(pl.lit("submerged"))),
         ),
     )  # fmt: skip
-
-
-def _together(rows: pl.DataFrame, settings: MoistureCauseSettings) -> pl.DataFrame:
-    """Return how many other meters of the site have a coil or battery case that began within days of this one."""
-    placed = rows.filter(pl.col("site").is_not_null() & pl.col("fault").is_in(["coil", "battery"]))
-    beside = placed.select("region", "site", "meter_id", "onset_day").unique()
-    return (
-        rows.select(*CASE, "region", "site", "onset_day")
-        .join(beside, on=["region", "site"], suffix="_other", nulls_equal=False)
-        .filter(
-            pl.col("meter_id") != pl.col("meter_id_other"),
-            (pl.col("onset_day") - pl.col("onset_day_other")).dt.total_days().abs() <= settings.before_days,
-        )
-        .group_by(CASE)
-        .agg(pl.col("meter_id_other").n_unique().cast(pl.Int64).alias("others"))
-    )
 
 
 def _submerged(cases: Cases, settings: MoistureCauseSettings) -> pl.DataFrame:

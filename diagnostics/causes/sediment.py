@@ -5,7 +5,9 @@ from __future__ import annotations
 import polars as pl
 
 from diagnostics.cause_settings import SedimentCauseSettings
-from diagnostics.causes.cause import CASE, Cases, cause, flag, no_weight, weighed
+from diagnostics.causes.cause import CASE, Cases, belief, cause, no_weight, ratio, weighed
+from diagnostics.causes.neighbours import beside_others
+from diagnostics.causes.valves import LEAKS, OVERRUNS, RUNS_FREE, RUNS_HARDER, RUNS_ON, STANDS_STILL, with_valve_signs
 from diagnostics.evidence import observation, together
 from diagnostics.rules.rule import Text
 
@@ -30,50 +32,42 @@ NO_PIPE_WORKS = r"(?i)radio|gateway|base.?station|network maintenance|网关|基
     ),
 )
 def sediment(cases: Cases, settings: SedimentCauseSettings) -> pl.DataFrame:
-    """Weigh what points to grit in the pipe."""
+    """Weigh what points to grit in the pipe: how the valve moves, and that it is not alone in it."""
     rows = cases.of("actuator")
     if rows.is_empty():
         return no_weight()
-    moved = cases.seen.features.select("meter_id", "current_ratio", "travel_ratio")
-    hits = rows.join(moved, on="meter_id", how="left", maintain_order="left")
-    for part in (_zone(rows), _works(cases, settings), _found(cases)):
+    hits = with_valve_signs(rows, cases)
+    others = beside_others(cases, ("actuator",), settings.near_days)
+    for part in (others, _works(cases, settings), _found(cases)):
         hits = hits.join(part, on=CASE, how="left", maintain_order="left")
-    harder = pl.col("current_ratio") >= settings.current_ratio
-    slower = pl.col("current_ratio").is_null() & (pl.col("travel_ratio") >= settings.travel_ratio)
-    # A motor that runs with less current than ever turns freely: no grit brakes it.
-    free = pl.col("current_ratio") < settings.free_ratio
-    zone = pl.col("others") >= settings.neighbours
-    weight = (
-        flag(harder, settings.harder_weight)
-        + flag(slower, settings.slower_weight)
-        + flag(zone, settings.neighbours_weight)
-        + flag(pl.col("works_ts").is_not_null(), settings.works_weight)
-    ) * flag(~free.fill_null(value=False), 1.0)
+    # Grit brakes the motor or keeps the seat open. It makes no motor turn freely and kills no driver.
+    symptom = ratio(RUNS_HARDER, settings.harder_ratio) * ratio(LEAKS, settings.leaks_ratio)
+    symptom *= ratio(RUNS_FREE | STANDS_STILL, settings.free_ratio) * ratio(OVERRUNS, settings.overruns_ratio)
+    symptom *= ratio(RUNS_ON, settings.runs_on_ratio)
+    shown = pl.any_horizontal(RUNS_HARDER, LEAKS, RUNS_FREE, STANDS_STILL, OVERRUNS, RUNS_ON).fill_null(value=False)
+    symptom *= ratio(shown, 1.0, settings.silent_ratio)
+    beside = pl.col("excess").clip(settings.alone_ratio, settings.neighbours_ratio)
+    worked = pl.col("works_ts").is_not_null()
     own = pl.col("sand_here").fill_null(value=False)
     told = "cause.sediment"
     return weighed(
         hits,
         pl.when(own).then(settings.found_weight).otherwise(
-            weight + flag(pl.col("sand_near"), settings.found_near_weight)
+            belief(
+                settings.share, symptom, beside, ratio(worked, settings.works_ratio),
+                ratio(pl.col("sand_near").fill_null(value=False), settings.found_near_ratio),
+            )
         ),
         together(
-            observation(told, "motor_current", pl.when(harder).then(pl.col("current_ratio").round(2)), "1",
-                        threshold=settings.current_ratio),
-            observation(told, "travel_time", pl.when(slower).then(pl.col("travel_ratio").round(2)), "1",
-                        threshold=settings.travel_ratio),
-            observation(told, "neighbours_failed", pl.when(zone).then("others")),
+            observation(told, "motor_current", pl.when(RUNS_HARDER).then(pl.col("moved_current").round(2)), "1"),
+            observation(told, "travel_time", pl.when(RUNS_HARDER).then(pl.col("moved_travel").round(2)), "1"),
+            observation(told, "closed_flow", pl.when(LEAKS).then(pl.col("leaked_m3").round(3)), "m³"),
+            observation(told, "neighbours_failed", pl.when(pl.col("excess") > 1).then("others"),
+                        times=pl.col("excess").round(1)),
             observation(told, "works_before_onset", pl.col("works_kind"), since=pl.col("works_ts")),
             observation(told, "found_on_site", pl.when(own).then(pl.lit("sediment_seen"))),
         ),
     )  # fmt: skip
-
-
-def _zone(rows: pl.DataFrame) -> pl.DataFrame:
-    """Return how many other valves of the site have a case."""
-    beside = rows.filter(pl.col("site").is_not_null()).group_by("region", "site").agg(pl.len().alias("cases"))
-    return rows.join(beside, on=["region", "site"], how="inner", maintain_order="left").select(
-        *CASE, (pl.col("cases") - 1).cast(pl.Int64).alias("others")
-    )
 
 
 def _works(cases: Cases, settings: SedimentCauseSettings) -> pl.DataFrame:

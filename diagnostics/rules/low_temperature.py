@@ -127,9 +127,12 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     ).rename({"last_ts": "last_frost_ts", "days": "frost_days"}).drop("first_ts")  # fmt: skip
     if frost.is_empty():
         return frost
+    # Ice that bursts a pipe outlasts a day; what freezes in the night and thaws by noon bursts none.
+    ice = (pl.col("case_max_c") <= settings.ice_c).fill_null(value=True) | code.fill_null(value=False)
     most = pl.col("day_m3").shift(1).rolling_quantile(0.9, window_size=BEFORE_DAYS, min_samples=5)
     days = seen.days.join(frost, on="meter_id", maintain_order="left").with_columns(
-        cold.cast(pl.Int8).rolling_max(settings.thaw_days + 1, min_samples=1).over("meter_id").alias("frost_lately"),
+        (cold & ice).cast(pl.Int8).rolling_max(settings.thaw_days + 1, min_samples=1).over("meter_id")
+        .alias("frost_lately"),
         most.over("meter_id").alias("most_m3"),
         (pl.col("day_m3") == 0).cast(pl.Int8).shift(1).rolling_max(STOOD_DAYS, min_samples=1).over("meter_id")
         .alias("stood_lately"),
