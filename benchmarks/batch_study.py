@@ -23,6 +23,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from diagnostics.batches import BatchSettings, Look, assess, exposure
+from diagnostics.batches.discoveries import discrete_q_values
+from diagnostics.batches.tails import upper_tail
 
 Floats = NDArray[np.float64]
 Calls = NDArray[np.bool_]
@@ -155,6 +157,18 @@ BASELINES: dict[str, Callable[[Floats, Floats], Calls]] = {
     "stratified Poisson, BH": stratified,
 }
 OURS = "metriage"
+GIVEN = "true rates given"
+
+
+def true_rates_given(setting: Setting, fleet: Fleet, failures: Floats) -> Calls:
+    """Test each lot against the true rates of ordinary ones and their true spread: what nobody has."""
+    usual = setting.share / 90 * np.array([1.0, setting.cold_ratio])
+    expected = usual @ fleet.meters * setting.days
+    observed = failures.sum(axis=0)
+    spread = np.full(expected.size, 1 / setting.shape if setting.shape else 0.0)
+    tails = np.where(observed >= 3, upper_tail(observed, expected, spread), 1.0)
+    return np.asarray(discrete_q_values(tails, expected, spread, 3) <= LEVEL)
+
 
 REFERENCE = Setting("reference set-up")
 SETTINGS = (
@@ -184,13 +198,14 @@ def one_look(runs: int, settings: Sequence[Setting] = SETTINGS) -> Iterator[str]
         f"{'watch':>8}{'coverage':>10}"
     )
     for setting in settings:
-        tallies = {name: Tally() for name in (*BASELINES, OURS)}
+        tallies = {name: Tally() for name in (*BASELINES, GIVEN, OURS)}
         for run in range(runs):
             generator = np.random.default_rng([run, setting.days, int(setting.size)])
             fleet = fleet_of(setting, generator)
             failures = generator.poisson(fleet.meters * fleet.rates * setting.days)
             for name, method in BASELINES.items():
                 tallies[name].add(method(fleet.meters.astype(float), failures.astype(float)), fleet.bad)
+            tallies[GIVEN].add(true_rates_given(setting, fleet, failures.astype(float)), fleet.bad)
             found = assess(cells_of(fleet.meters, failures, setting.days), strata=["cold"]).sort("group")
             lot = found["group"].str.slice(3).cast(pl.Int64).to_numpy()
             ratio = fleet.ratio[lot]
