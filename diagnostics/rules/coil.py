@@ -780,9 +780,13 @@ def cold(seen: View, settings: ColdLossSettings) -> pl.DataFrame:
     told = "coil.cold"
     at_case = pl.col("case_min_c")
     label = pl.when(at_case <= settings.cold_c).then(-1).when(at_case >= settings.warm_c).then(1)
-    days = seen.days.with_columns(label.alias("label")).filter(
-        pl.col("label").is_not_null() & pl.col("day_m3").is_not_null()
-    )
+    told_days = seen.days.select(
+        "meter_id", "day_m3", "first_ts", "last_ts", "case_min_c", "peer_use_ratio", label.alias("label")
+    ).filter(pl.col("label").is_not_null() & pl.col("day_m3").is_not_null())
+    had_cold = told_days.filter(pl.col("label") == -1).select(pl.col("meter_id").unique())
+    days = told_days.join(had_cold, on="meter_id", how="semi", maintain_order="left")
+    if days.is_empty():
+        return nothing()
     warm = days.filter(pl.col("label") == 1).group_by("meter_id").agg(
         pl.col("day_m3").median().alias("warm_m3"), pl.len().alias("warm_days")
     )  # fmt: skip
