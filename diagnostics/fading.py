@@ -45,11 +45,11 @@ def faded(days: pl.DataFrame, settings: FadingSettings) -> pl.DataFrame:
         ``meter_id, fade_days, fade_p_value, fade_share`` (what is counted since, of the usual use) ``fade_usual_m3,
         ended_days, fade_ts`` (from when) and ``last_ts``.
     """
-    told = days.filter(pl.col("day_m3").is_not_null() & (pl.col("volume_readings") > 0)).select(
+    told = days.lazy().filter(pl.col("day_m3").is_not_null() & (pl.col("volume_readings") > 0)).select(
         "meter_id", "day_m3", "first_ts", "last_ts", "peer_zero_share",
         ((pl.col("valve_state") == "closed") | (pl.col("standing_command") == "close")).fill_null(value=False)
         .alias("shut"),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     place = pl.int_range(pl.len(), dtype=pl.Int64).over("meter_id")
     rows = told.with_columns(place.alias("place"), pl.len().cast(pl.Int64).over("meter_id").alias("n")).filter(
         pl.col("n") >= settings.base_days + settings.days + settings.ended_days

@@ -34,7 +34,7 @@ def stops_by_frost(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame
     """
     meter = "meter_id"
     flow = pl.col("day_m3") > 0
-    told = days.filter(pl.col("volume_readings") > 0).select(
+    told = days.lazy().filter(pl.col("volume_readings") > 0).select(
         meter, "day", "region", "case_min_c",
         flow.alias("flow"),
         flow.cast(pl.Float64).rolling_mean(PAST_DAYS, min_samples=LEAST_PAST_DAYS).shift(1).over(meter).alias("used"),
@@ -44,7 +44,7 @@ def stops_by_frost(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame
         pl.col("case_min_c").rolling_min(SPELL_DAYS, min_samples=1).over(meter).alias("night_c"),
         pl.col("case_min_c").rolling_min(COLDEST_DAYS, min_samples=LEAST_COLDEST_DAYS).shift(SPELL_DAYS).over(meter)
         .alias("coldest_c"),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     regular = (pl.col("used") >= settings.usual_share) & (pl.col("usual") >= settings.usual_m3) & pl.col("flowed")
     risk = told.filter(regular.fill_null(value=False)).with_columns(
         (pl.col("night_c") <= settings.frost_c).fill_null(value=False).alias("frosty"),

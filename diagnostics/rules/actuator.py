@@ -462,22 +462,26 @@ def drift(seen: View, settings: DriftSettings) -> pl.DataFrame:
     told = "actuator.drift"
     moved = pl.col("travel_ratio").is_not_null() | pl.col("current_ratio").is_not_null()
     newest = newest_measured(seen, moved, settings.movements, settings.window_days)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        pl.len().alias("movements"),
-        *_risen("travel", "travel_ratio", "valve_travel_median_s", "travel_base_s", settings.least_travel_s),
-        *_risen("current", "current_ratio", "valve_current_max_ma", "current_base_ma", settings.least_current_ma),
-        # Of the two newest movements the lesser, in the figure that rose least: one alone may wander, both do not.
-        pl.min_horizontal("travel_ratio", "current_ratio")
-        .filter(pl.col("travel_ratio").is_not_null() & pl.col("current_ratio").is_not_null())
-        .tail(2)
-        .min()
-        .alias("both"),
-        pl.col("current_ratio").median().alias("effort"),
-        pl.col("valve_travel_median_s").median().alias("travel_s"),
-        pl.col("valve_current_max_ma").median().alias("current_ma"),
-        pl.col("region", "installation", "model").last(),
-        pl.col("first_ts").min(),
-        pl.col("last_ts").max(),
+    hits = (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            pl.len().alias("movements"),
+            *_risen("travel", "travel_ratio", "valve_travel_median_s", "travel_base_s", settings.least_travel_s),
+            *_risen("current", "current_ratio", "valve_current_max_ma", "current_base_ma", settings.least_current_ma),
+            # Of the two newest movements the lesser, in the figure that rose least: one alone may wander, both do not.
+            pl.min_horizontal("travel_ratio", "current_ratio")
+            .filter(pl.col("travel_ratio").is_not_null() & pl.col("current_ratio").is_not_null())
+            .tail(2)
+            .min()
+            .alias("both"),
+            pl.col("current_ratio").median().alias("effort"),
+            pl.col("valve_travel_median_s").median().alias("travel_s"),
+            pl.col("valve_current_max_ma").median().alias("current_ma"),
+            pl.col("region", "installation", "model").last(),
+            pl.col("first_ts").min(),
+            pl.col("last_ts").max(),
+        )
+        .collect()
     )
     far, near = pl.lit(value=False), pl.lit(value=False)
     for figure in ("travel", "current"):
@@ -563,12 +567,16 @@ def idle(seen: View, settings: IdleSettings) -> pl.DataFrame:
     both = pl.col("travel_ratio").is_not_null() & pl.col("current_ratio").is_not_null()
     free = (pl.col("travel_ratio") >= settings.travel_ratio) & (pl.col("current_ratio") <= settings.current_ratio)
     newest = newest_measured(seen, both, settings.act_movements, settings.window_days)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        free.sum().alias("movements"),
-        free.last().alias("last"),
-        pl.col("first_ts").filter(free).min(),
-        pl.col("last_ts").filter(free).max(),
-        pl.col("travel_ratio", "current_ratio", "valve_travel_median_s", "valve_current_max_ma").last(),
+    hits = (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            free.sum().alias("movements"),
+            free.last().alias("last"),
+            pl.col("first_ts").filter(free).min(),
+            pl.col("last_ts").filter(free).max(),
+            pl.col("travel_ratio", "current_ratio", "valve_travel_median_s", "valve_current_max_ma").last(),
+        )
+        .collect()
     )
     return fired(
         hits.filter("last"),

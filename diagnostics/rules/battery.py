@@ -65,15 +65,19 @@ def plateau(seen: View, settings: PlateauSettings) -> pl.DataFrame:
     newest = newest_measured(seen, measured, settings.slow_days, SPARSE_DAYS)
     near = pl.int_range(pl.len()) >= pl.len() - settings.window_days
     certain = (pl.col("battery_readings") >= settings.dense_readings) | (fall >= settings.deep_v)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        (below & near).sum().alias("days"),
-        (far_below & near).sum().alias("act_days"),
-        (far_below & near & certain).sum().alias("certain_days"),
-        pl.len().alias("measured"),
-        fall.median().alias("slow_v"),
-        pl.max_horizontal(step * settings.slow_steps, noise).last().alias("slow_least_v"),
-        noise.last().alias("noise_v"),
-        *_voltages(fall >= settings.slow_watch_v),
+    hits = (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            (below & near).sum().alias("days"),
+            (far_below & near).sum().alias("act_days"),
+            (far_below & near & certain).sum().alias("certain_days"),
+            pl.len().alias("measured"),
+            fall.median().alias("slow_v"),
+            pl.max_horizontal(step * settings.slow_steps, noise).last().alias("slow_least_v"),
+            noise.last().alias("noise_v"),
+            *_voltages(fall >= settings.slow_watch_v),
+        )
+        .collect()
     )
     slow = (pl.col("measured") >= settings.slow_days) & (pl.col("slow_v") >= pl.col("slow_least_v"))
     slow_watch, slow_act = (slow & (pl.col("slow_v") >= v) for v in (settings.slow_watch_v, settings.slow_act_v))
@@ -129,7 +133,7 @@ def low(seen: View, settings: LowSettings) -> pl.DataFrame:
     newest = newest_measured(seen, pl.col("battery_median_v").is_not_null(), settings.load_days, SPARSE_DAYS)
     near = pl.int_range(pl.len()) >= pl.len() - settings.window_days
     hits = (
-        newest.join(kinds, on="meter_id", how="left", maintain_order="left")
+        newest.join(kinds.lazy(), on="meter_id", how="left", maintain_order="left")
         .group_by("meter_id", maintain_order=True)
         .agg(
             ((share <= settings.watch_fraction) & near).sum().alias("days"),
@@ -139,6 +143,7 @@ def low(seen: View, settings: LowSettings) -> pl.DataFrame:
             share.last().alias("share"),
             *_voltages((share <= settings.watch_fraction) | end),
         )
+        .collect()
     )
     return _answer(
         seen, hits,
@@ -187,15 +192,19 @@ def sag(seen: View, settings: SagSettings) -> pl.DataFrame:
     # A voltage that breaks down restarts the device: then one dip is no passivation.
     restarted = (pl.col("total_seq_resets").max() > pl.col("total_seq_resets").min()).fill_null(value=False)
     newest = newest_measured(seen, pl.col("cell_sag_v").is_not_null(), settings.window_days, SPARSE_DAYS)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        watched.sum().alias("days"),
-        acted.sum().alias("act_days"),
-        (acted & ((pl.col("battery_readings") >= settings.dense_readings) | restarted)).sum().alias("certain_days"),
-        pl.col("cell_sag_v").last().alias("deeper"),
-        pl.col("battery_load_median_v").last(),
-        pl.col("load_expected_sag_v").last(),
-        warmth.filter(watched).max().alias("warmest_c"),
-        *_voltages(watched),
+    hits = (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            watched.sum().alias("days"),
+            acted.sum().alias("act_days"),
+            (acted & ((pl.col("battery_readings") >= settings.dense_readings) | restarted)).sum().alias("certain_days"),
+            pl.col("cell_sag_v").last().alias("deeper"),
+            pl.col("battery_load_median_v").last(),
+            pl.col("load_expected_sag_v").last(),
+            warmth.filter(watched).max().alias("warmest_c"),
+            *_voltages(watched),
+        )
+        .collect()
     )
     return _answer(
         seen, hits,

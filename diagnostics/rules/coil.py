@@ -225,14 +225,18 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
     told = "coil.signal"
     share = pl.col("coil_share")
     newest = newest_measured(seen, share.is_not_null(), settings.window_days)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        (share <= settings.watch_fraction).sum().alias("days"),
-        (share <= settings.act_fraction).sum().alias("act_days"),
-        pl.col("first_ts").filter(share <= settings.watch_fraction).min().alias("onset"),
-        pl.col("last_ts").max(),
-        share.last().alias("share"),
-        pl.col("coil_signal_median_mv").last().alias("signal_mv"),
-        pl.col("coil_base_mv").last(),
+    hits = (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            (share <= settings.watch_fraction).sum().alias("days"),
+            (share <= settings.act_fraction).sum().alias("act_days"),
+            pl.col("first_ts").filter(share <= settings.watch_fraction).min().alias("onset"),
+            pl.col("last_ts").max(),
+            share.last().alias("share"),
+            pl.col("coil_signal_median_mv").last().alias("signal_mv"),
+            pl.col("coil_base_mv").last(),
+        )
+        .collect()
     )
     # A step of many times what the amplitude wanders by is a change of the element, though it still counts.
     told_days = seen.days.filter(share.is_not_null())
@@ -594,12 +598,16 @@ def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
         .agg(pl.col("day", "first_ts").filter(since).first())
         .rename({"day": "fell_on", "first_ts": "onset"})
     )
-    beside = seen.days.join(fell, on="meter_id", maintain_order="left")
+    beside = seen.days.lazy().join(fell.lazy(), on="meter_id", maintain_order="left")
     # After an empty spell other people may live there.
     empty = (pl.col("day_m3") == 0) & (pl.col("day") - pl.col("fell_on")).dt.total_days().is_between(-10, 3)
-    around = beside.group_by("meter_id").agg(
-        empty.sum().cast(pl.Int64).alias("empty_days"),
-        pl.col("coil_share").filter(pl.col("day") >= pl.col("fell_on")).median().alias("amplitude"),
+    around = (
+        beside.group_by("meter_id")
+        .agg(
+            empty.sum().cast(pl.Int64).alias("empty_days"),
+            pl.col("coil_share").filter(pl.col("day") >= pl.col("fell_on")).median().alias("amplitude"),
+        )
+        .collect()
     )
     sensing = seen.facts.meters.select("meter_id", "sensing")
     return (
@@ -613,6 +621,7 @@ def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
             pl.col("draw_days", "draw_wander", "draw_apart_days").last(),
             pl.col("last_ts").last(),
         )
+        .collect()
         .with_columns((pl.max_horizontal(three) - pl.min_horizontal(three)).alias("spread"))
         .join(sensing, on="meter_id", how="left", maintain_order="left")
         .join(fell, on="meter_id", how="left", maintain_order="left")
@@ -623,16 +632,20 @@ def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
 def _trickle(seen: View, settings: LossSettings) -> pl.DataFrame:
     """Return homes of which only a trickle of the usual use is counted, day after day."""
     newest = newest_measured(seen, pl.col("day_m3").is_not_null(), settings.trickle_days)
-    hits = newest.group_by("meter_id", maintain_order=True).agg(
-        pl.col("day_m3").median().alias("now_m3"),
-        pl.col("day_m3").max().alias("most_m3"),
-        (pl.col("day_m3") > 0).mean().alias("flow_share"),
-        pl.col("standstill_s").min().alias("standstill_s"),
-        pl.col("usual_m3", "used_share").last(),
-        pl.col("peer_use_ratio").median(),
-        pl.len().alias("n"),
-        pl.col("first_ts").first(),
-        pl.col("last_ts").last(),
+    hits = (
+        newest.group_by("meter_id", maintain_order=True)
+        .agg(
+            pl.col("day_m3").median().alias("now_m3"),
+            pl.col("day_m3").max().alias("most_m3"),
+            (pl.col("day_m3") > 0).mean().alias("flow_share"),
+            pl.col("standstill_s").min().alias("standstill_s"),
+            pl.col("usual_m3", "used_share").last(),
+            pl.col("peer_use_ratio").median(),
+            pl.len().alias("n"),
+            pl.col("first_ts").first(),
+            pl.col("last_ts").last(),
+        )
+        .collect()
     )
     usual = pl.col("usual_m3") * pl.col("peer_use_ratio").fill_null(1).clip(0, 1)
     limit = usual * settings.trickle_share
@@ -767,9 +780,13 @@ def cold(seen: View, settings: ColdLossSettings) -> pl.DataFrame:
     told = "coil.cold"
     at_case = pl.col("case_min_c")
     label = pl.when(at_case <= settings.cold_c).then(-1).when(at_case >= settings.warm_c).then(1)
-    days = seen.days.with_columns(label.alias("label")).filter(
-        pl.col("label").is_not_null() & pl.col("day_m3").is_not_null()
-    )
+    told_days = seen.days.select(
+        "meter_id", "day_m3", "first_ts", "last_ts", "case_min_c", "peer_use_ratio", label.alias("label")
+    ).filter(pl.col("label").is_not_null() & pl.col("day_m3").is_not_null())
+    had_cold = told_days.filter(pl.col("label") == -1).select(pl.col("meter_id").unique())
+    days = told_days.join(had_cold, on="meter_id", how="semi", maintain_order="left")
+    if days.is_empty():
+        return nothing()
     warm = days.filter(pl.col("label") == 1).group_by("meter_id").agg(
         pl.col("day_m3").median().alias("warm_m3"), pl.len().alias("warm_days")
     )  # fmt: skip

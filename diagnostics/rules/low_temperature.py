@@ -15,6 +15,12 @@ FREEZE_CONFIDENCE = 0.9
 STOOD_DAYS = 4  # before water runs, in which the pipe must have been blocked
 BURST_GOES_ON = 0.3  # share of the limit that must come on the day after, where nothing stood before
 DYING_DAYS = 2  # the newest days of a meter that fell silent, on which the frost must have been
+# Of the many columns of a day; a join copies all it gets.
+LOOKED_AT = (
+    "meter_id", "day", "age_days", "first_ts", "last_ts", "region", "codes", "day_m3", "consumption_m3", "standstill_s",
+    "volume_readings", "least_flow_m3h", "greatest_flow_m3h", "case_min_c", "case_max_c", "water_min_c",
+    "battery_fall_v", "sag_excess_v", "rssi_median_dbm", "peer_zero_share",
+)  # fmt: skip
 BEFORE_DAYS, LEAST_BEFORE_DAYS = 30, 10  # days before a stop that tell what cold a pipe has borne
 
 
@@ -130,7 +136,7 @@ def _after_frost(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     # Ice that bursts a pipe outlasts a day; what freezes in the night and thaws by noon bursts none.
     ice = (pl.col("case_max_c") <= settings.ice_c).fill_null(value=True) | code.fill_null(value=False)
     most = pl.col("day_m3").shift(1).rolling_quantile(0.9, window_size=BEFORE_DAYS, min_samples=5)
-    days = seen.days.join(frost, on="meter_id", maintain_order="left").with_columns(
+    days = seen.days.select(*LOOKED_AT).join(frost, on="meter_id", maintain_order="left").with_columns(
         (cold & ice).cast(pl.Int8).rolling_max(settings.thaw_days + 1, min_samples=1).over("meter_id")
         .alias("frost_lately"),
         most.over("meter_id").alias("most_m3"),

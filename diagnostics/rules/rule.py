@@ -178,8 +178,11 @@ def symptom(seen: View, when: pl.Expr, window_days: int, **figures: pl.Expr) -> 
     )
 
 
-def newest_measured(seen: View, measured: pl.Expr, days: int, within_days: int = 60) -> pl.DataFrame:
-    """Return the newest `days` rows of each meter that have a measurement, of its last `within_days`."""
+def newest_measured(seen: View, measured: pl.Expr, days: int, within_days: int = 60) -> pl.LazyFrame:
+    """Return the newest `days` rows of each meter that have a measurement, of its last `within_days`.
+
+    Lazy, so that of the many columns only those that are asked for are copied.
+    """
     places = (
         seen.days.select("meter_id", ((pl.col("age_days") < within_days) & measured).alias("wanted"))
         .with_row_index("place")
@@ -187,7 +190,7 @@ def newest_measured(seen: View, measured: pl.Expr, days: int, within_days: int =
         .group_by("meter_id", maintain_order=True)
         .tail(days)
     )
-    return seen.days[places["place"]]
+    return seen.days.lazy().select(pl.all().gather(places["place"]))
 
 
 def cold_around(seen: View, since: pl.DataFrame, limit_c: float = -5.0, days: int = 3) -> pl.DataFrame:
