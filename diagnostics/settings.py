@@ -800,7 +800,7 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             " [m³/h]",
             gt=0,
         ),
-    ] = 0.03
+    ] = 0.08
     burst_ratio: Annotated[
         float, Meta(description="It must also exceed the smallest flow of the days before so many times [1]", ge=1)
     ] = 3.0
