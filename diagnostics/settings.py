@@ -292,6 +292,12 @@ class ReversedSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, 
     share: Annotated[
         float, Meta(description="Its share of all that was counted on these days that means act [1]", gt=0, le=1)
     ] = 0.25
+    alone_share: Annotated[
+        float, Meta(description="The same of a meter that never counted otherwise [1]", gt=0, le=1)
+    ] = 0.8
+    varies: Annotated[
+        float, Meta(description="Least deviation of what it counts a day, as a share of its mean [1]", ge=0)
+    ] = 0.25
     day_m3: Annotated[float, Meta(description="Least that it counted on such a day [m³]", gt=0)] = 0.005
     watch_days: Annotated[Count, Meta(description="Days on which it counted that mean watch [days]")] = 4
 
@@ -794,7 +800,7 @@ class FreezeSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw
             " [m³/h]",
             gt=0,
         ),
-    ] = 0.03
+    ] = 0.08
     burst_ratio: Annotated[
         float, Meta(description="It must also exceed the smallest flow of the days before so many times [1]", ge=1)
     ] = 3.0

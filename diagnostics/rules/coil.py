@@ -728,18 +728,36 @@ def fading(seen: View, settings: FadingSettings) -> pl.DataFrame:
 def in_reverse(seen: View, settings: ReversedSettings) -> pl.DataFrame:
     """Fire where most days count in the reverse register, and much of all."""
     told = "coil.reversed"
-    newest = pl.col("age_days") < settings.window_days
-    hits = seen.days.filter(newest & pl.col("reverse_m3").is_not_null()).group_by("meter_id", maintain_order=True).agg(
-        (pl.col("reverse_m3") >= settings.day_m3).sum().cast(pl.Int64).alias("days"),
+    counts = pl.col("reverse_m3") >= settings.day_m3
+    days = seen.days.select("meter_id", "age_days", "reverse_m3", "day_m3", "first_ts", "last_ts")
+    newest = days.filter((pl.col("age_days") < settings.window_days) & pl.col("reverse_m3").is_not_null())
+    hits = newest.group_by("meter_id", maintain_order=True).agg(
+        counts.sum().cast(pl.Int64).alias("days"),
         pl.col("reverse_m3").sum().alias("reverse"),
         pl.col("day_m3").sum().alias("forward"),
-        pl.col("first_ts").filter(pl.col("reverse_m3") >= settings.day_m3).first().alias("since"),
+        pl.col("day_m3").mean().alias("now_m3"),
+        (pl.col("reverse_m3").filter(counts).std() / pl.col("reverse_m3").filter(counts).mean()).alias("varies"),
+        pl.col("first_ts").filter(counts).first().alias("since"),
         pl.col("last_ts").last(),
+    ).filter(pl.col("days") > 0)  # fmt: skip
+    older = days.join(hits.select("meter_id"), on="meter_id", how="semi").filter(
+        (pl.col("age_days") >= settings.window_days) & ~counts.fill_null(value=False)
+    )
+    hits = hits.join(
+        older.group_by("meter_id").agg(pl.col("day_m3").mean().alias("before_m3")), on="meter_id", how="left",
+        maintain_order="left",
     )  # fmt: skip
     share = pl.col("reverse") / (pl.col("reverse") + pl.col("forward"))
-    much = share >= settings.share
+    # Water that swings to and fro adds to both registers; use that is counted backwards is missing from the other.
+    missing = pl.col("now_m3") <= (1 - share / 2) * pl.col("before_m3")
+    # A valve that does not close lets the same flow back day by day; people use more and less.
+    much = (
+        (share >= settings.share)
+        & (pl.col("varies") >= settings.varies)
+        & missing.fill_null(share >= settings.alone_share)
+    )
     return fired(
-        hits.filter(pl.col("days") > 0),
+        hits,
         act=much & (pl.col("days") >= settings.days),
         watch=much & (pl.col("days") >= settings.watch_days),
         onset=pl.col("since"),

@@ -62,13 +62,13 @@ def freeze(seen: View, settings: FreezeSettings) -> pl.DataFrame:
     died_cold = (pl.col("died_c") <= settings.frost_c).fill_null(value=False)
     dead = (silent_days >= settings.silent_days) & died_cold
     heard = (pl.col("rssi_dbm") > settings.well_received_dbm).fill_null(value=True)
-    struck = (pl.col("died_colder_c") >= settings.colder_c).fill_null(value=True)
+    struck = (pl.col("died_colder_c") >= settings.colder_c).fill_null(value=False)
     charged = (pl.col("fall_v") < settings.charged_v).fill_null(value=True)
     charged &= (pl.col("sag_v") < settings.charged_sag_v).fill_null(value=True)
     lost = dead & (silent_days >= settings.dead_days) & heard & struck & charged
     # Nothing but the number of those that stop with it tells a frozen pipe from an empty home; it stands for long.
     frozen = stopped & pl.col("record") & (pl.col("frozen_share") >= settings.frozen_share)
-    frozen &= pl.col("still_days") >= settings.frozen_days
+    frozen &= (pl.col("still_days") >= settings.frozen_days) & (stays | returned)
     code = pl.col("codes") > 0
     told_of = pl.col("reported_ts").is_not_null() | pl.col("inspected_ts").is_not_null()
     return fired(

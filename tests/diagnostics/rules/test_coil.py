@@ -383,14 +383,21 @@ def test_stop_goes_on_being_told_when_its_past_has_left_the_window() -> None:
 def test_reverse_register_that_counts_every_day_counts_what_people_use() -> None:
     """Now and then water flows back; this is another matter."""
     hours = range(24 * 30)
-    forward = [round(10 + 0.01 * min(hour, 24 * 15), 3) for hour in hours]
-    reverse = [round(0.01 * max(0, hour - 24 * 15), 3) for hour in hours]
+    used = [0.01 * (1 + hour // 24 % 3) for hour in hours]  # of a day more, of another less
+    turn = 24 * 15
+    forward = [round(10 + sum(used[: min(hour, turn)]), 3) for hour in hours]
+    reverse = [round(sum(used[turn:hour]), 3) for hour in hours]
     once = [0.05 if hour > 24 * 20 else 0.0 for hour in hours]
+
+    swings = [round(0.004 * hour, 3) for hour in hours]
 
     turned = judged(hourly(30, volume_m3=forward, reverse_volume_m3=reverse))["coil"]
     flows_back = judged(hourly(30, volume_m3=[10 + 0.01 * hour for hour in hours], reverse_volume_m3=once))
 
+    to_and_fro = judged(hourly(30, volume_m3=[10 + 0.01 * hour for hour in hours], reverse_volume_m3=swings))
+
     assert ("act", "installation") == (turned["verdict"], turned["cause"])
+    assert "coil" not in to_and_fro
     assert "coil.reversed" in turned["rules"]
     assert "coil" not in flows_back
 
