@@ -41,11 +41,13 @@ def list_command(
     import polars as pl  # noqa: PLC0415 - keeps the daemon small
 
     from metriage.console import print_batches, say  # noqa: PLC0415
-    from metriage.dossier import newest_groups, nothing_told, ranked  # noqa: PLC0415
+    from metriage.dossier import known_words, newest_groups, nothing_told, ranked  # noqa: PLC0415
 
+    known_words(scope, fault)
     site = open_site(folder)
     spoken = language or site.settings.site.language
-    told = newest_groups(site, parse_as_of(as_of, site.settings.site.timezone))
+    moment = parse_as_of(as_of, site.settings.site.timezone)
+    told = newest_groups(site, moment)
     wanted = [pl.col(name) == value for name, value in (("scope", scope), ("fault", fault)) if value is not None]
     looked_at = told.filter(*wanted)
     rows = ranked(looked_at if every else looked_at.filter(pl.col("verdict") != "normal"))
@@ -54,7 +56,7 @@ def list_command(
         emit({"batch_findings": with_evidence(rows.to_dicts()), "pictures": drawn})
         return
     if told.is_empty():
-        say(nothing_told(spoken))
+        say(nothing_told(site, moment, spoken))
         return
     print_batches(rows, looked_at, spoken)
     for file in drawn:
@@ -78,14 +80,15 @@ def show(
 ) -> None:
     """Show a group of meters and write its dossier: a page with pictures, CSV, and Parquet of the raw evidence."""
     from metriage.console import print_dossier, say  # noqa: PLC0415 - keeps the daemon small
-    from metriage.dossier import chosen, dossier, newest_groups  # noqa: PLC0415
+    from metriage.dossier import chosen, dossier, newest_groups, nothing_told  # noqa: PLC0415
     from metriage.dossier_page import folder_name, write_dossier  # noqa: PLC0415
 
     site = open_site(folder)
     spoken = language or site.settings.site.language
-    told = newest_groups(site, parse_as_of(as_of, site.settings.site.timezone))
+    moment = parse_as_of(as_of, site.settings.site.timezone)
+    told = newest_groups(site, moment)
     if told.is_empty():
-        raise UsageError("no diagnosis has looked at groups yet; run `metriage diagnose`")
+        raise UsageError(nothing_told(site, moment, "en"))
     rows = chosen(told, key, scope, fault)
     finding = rows.row(0, named=True)
     known = dossier(site, told, finding)
@@ -109,8 +112,11 @@ def _draw(site: Any, rows: Any, folder: Path, language: Any) -> list[Path]:
     """Draw what there is to see of every scope and fault."""
     from metriage.batch_pictures import funnel_picture, scope_timeline  # noqa: PLC0415
     from metriage.dossier import history_of  # noqa: PLC0415
+    from metriage.dossier_page import writable  # noqa: PLC0415
 
     drawn = []
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
     for (scope, fault), part in rows.partition_by("scope", "fault", as_dict=True, maintain_order=True).items():
         if part["observed"].sum() == 0:
             continue

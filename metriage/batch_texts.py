@@ -77,7 +77,7 @@ _SAID: Mapping[str, tuple[str, str]] = {
         "共 {groups} 组，按历次诊断。",
     ),
     "places_sentence": ("Failures in each place, and what others there let expect.", "各地实际故障数与当地预期数。"),
-    "nothing_to_draw": ("nothing to draw yet", "暂无可绘制数据"),
+    "nothing_to_draw": ("nothing to draw before a second diagnosis", "需至少两次诊断方可绘制"),
     # tables
     "batch_findings": ("Groups of meters", "分组诊断结果"),
     "no_batches": ("no group of meters stands out", "没有异常的分组"),
@@ -94,7 +94,7 @@ _SAID: Mapping[str, tuple[str, str]] = {
     "interval_90": ("90 % interval", "90 % 区间"),
     "q_value": ("q", "q 值"),
     "batches_count": (
-        "{} groups to act on, {} to watch, {} that cannot be told apart from their place; {} looked at",
+        "groups to act on: {}, to watch: {}, not to be told apart from their place: {}; looked at: {}",
         "需处理 {} 组，观察 {} 组，无法与所处条件区分 {} 组；共比较 {} 组",
     ),
     "more_groups": ("{} of {} are shown; --json has all", "显示 {} / {} 组；--json 含全部"),
@@ -103,6 +103,10 @@ _SAID: Mapping[str, tuple[str, str]] = {
         "{} 天内预期新增故障 {} 只（90 %：{} 至 {}）",
     ),
     "spares_of": ("spare meters for region {}: {} (all faults)", "区域 {} 建议备用表：{} 只（全部故障）"),
+    "nothing_told_by": (
+        "no diagnosis had looked at groups by {}; the first one did on {}",
+        "截至 {} 尚无分组诊断；首次分组诊断为 {}",
+    ),
     "nothing_told": (
         "no diagnosis has looked at groups yet; run `metriage diagnose`",
         "尚无分组诊断；请先运行 metriage diagnose",

@@ -107,6 +107,19 @@ def ranked(rows: pl.DataFrame) -> pl.DataFrame:
     )  # fmt: skip
 
 
+def known_words(scope: str | None, fault: str | None) -> None:
+    """Refuse a scope or fault that there is not.
+
+    Raises
+    ------
+    UsageError
+        With those that there are.
+    """
+    for name, value, words in (("--scope", scope, BATCH_SCOPES), ("--fault", fault, FAULTS)):
+        if value is not None and value not in words:
+            raise UsageError(f"{name} {cell(value)} is none of {', '.join(words)}")
+
+
 def chosen(rows: pl.DataFrame, key: str, scope: str | None, fault: str | None) -> pl.DataFrame:
     """Return the batch findings of a group, the one that stands out most first.
 
@@ -124,15 +137,20 @@ def chosen(rows: pl.DataFrame, key: str, scope: str | None, fault: str | None) -
     UsageError
         There is no such scope, fault or group; or the name is that of groups of several scopes.
     """
-    for name, value, words in (("--scope", scope, BATCH_SCOPES), ("--fault", fault, FAULTS)):
-        if value is not None and value not in words:
-            raise UsageError(f"{name} {cell(value)} is none of {', '.join(words)}")
-    found = rows.filter(pl.col("key") == key)
-    if scope is not None:
-        found = found.filter(pl.col("scope") == scope)
+    known_words(scope, fault)
+    named = rows.filter(pl.col("key") == key)
+    found = named if scope is None else named.filter(pl.col("scope") == scope)
     if found.is_empty():
-        near = rows.filter(pl.col("key").str.contains(key, literal=True))["key"].unique().sort().head(5).to_list()
-        hint = f"; there are {', '.join(cell(name) for name in near)}" if near else "; `metriage batch list` shows all"
+        near = rows.filter(pl.col("key").str.contains(key, literal=True))
+        if scope is not None:
+            near = near.filter(pl.col("scope") == scope)
+        names = [cell(name) for name in near["key"].unique().sort().head(5).to_list()]
+        others = [scope_title(other, "en") for other in named["scope"].unique().sort().to_list()]
+        hint = "; `metriage batch list --all` shows all"
+        if others:
+            hint = f"; it is the name of a {' and a '.join(others)}"
+        elif names:
+            hint = f"; there are {', '.join(names)}"
         where = "group" if scope is None else scope_title(scope, "en")
         raise UsageError(f"the last diagnosis has no {where} {cell(key)}{hint}")
     scopes = found["scope"].unique().to_list()
@@ -279,7 +297,9 @@ def _readings(lake: Lake, meters: pl.DataFrame, as_of: datetime) -> pl.DataFrame
 
 
 def history_of(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
-    """Return what all diagnoses of the same mode, up to that of `rows`, told of their scope and fault.
+    """Return what all diagnoses up to that of `rows` told of their scope and fault, those of the same mode.
+
+    Where that was the only one of its mode, those of other modes tell what was before.
 
     Parameters
     ----------
@@ -289,9 +309,12 @@ def history_of(lake: Lake, rows: pl.DataFrame) -> pl.DataFrame:
         Batch findings of one diagnosis, scope and fault.
     """
     one = rows.row(0, named=True)
-    same = [pl.col(name) == one[name] for name in ("mode", "scope", "fault")]
-    told = lake.scan(BATCH_FINDINGS, end=one["as_of"] + MICROSECOND).filter(*same)
-    return newest_of_each_time(told).sort("as_of", "key").collect()
+    same = [pl.col(name) == one[name] for name in ("scope", "fault")]
+    every = lake.scan(BATCH_FINDINGS, end=one["as_of"] + MICROSECOND).filter(*same)
+    told = newest_of_each_time(every.filter(pl.col("mode") == one["mode"])).sort("as_of", "key").collect()
+    if told["as_of"].n_unique() > 1:
+        return told
+    return newest_of_each_time(every).sort("as_of", "key").collect()
 
 
 def _forecasts(lake: Lake, finding: dict[str, Any], regions: list[str]) -> pl.DataFrame:
@@ -353,6 +376,12 @@ def weeks(group: pl.DataFrame, expected: float, today: date) -> pl.DataFrame:
     )
 
 
-def nothing_told(language: Language) -> str:
-    """Return what to say where no diagnosis has looked at groups yet."""
-    return said("nothing_told", language)
+def nothing_told(site: Site, as_of: datetime, language: Language) -> str:
+    """Return what to say where no diagnosis has looked at groups by a time."""
+    first = site.lake.scan(BATCH_FINDINGS).select(pl.col("as_of").min()).collect().item()
+    if first is None:
+        return said("nothing_told", language)
+    zone = ZoneInfo(site.settings.site.timezone)
+    # The end of a day is the midnight after it.
+    days = [(moment - MICROSECOND).astimezone(zone).date().isoformat() for moment in (as_of, first)]
+    return said("nothing_told_by", language).format(*days)

@@ -8,6 +8,7 @@ import json
 import re
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import jinja2
 import polars as pl
 
 from diagnostics.batches.cohort import REASONS
+from lake.errors import UsageError
 from metriage import __version__
 from metriage.batch_pictures import funnel_picture, group_timeline, places_picture
 from metriage.batch_sentences import cause_sentence, observations, sentences, title_of
@@ -27,6 +29,7 @@ from metriage.safe_csv import write_safe_csv
 
 _SHOWN = 100  # meters on the page; all are in the files
 _LINES = 4  # of the evidence of one meter
+_MANIFEST = "manifest.json"  # by which a folder is known to hold a dossier
 _EPIDEMIC = 0.01  # share of a lot from which on the trade speaks of an epidemic failure
 _NAMES = 5
 _REPAIRED, _PRODUCTION = 5, 15  # sets: fewer are exchanged one by one, more go back to production
@@ -34,6 +37,15 @@ _REPAIRED, _PRODUCTION = 5, 15  # sets: fewer are exchanged one by one, more go 
 _PAGE = jinja2.Environment(
     loader=jinja2.PackageLoader("metriage", "templates"), autoescape=True, undefined=jinja2.StrictUndefined
 ).get_template("dossier.html")
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Tell in words when a folder named by the user cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise UsageError(f"cannot write to {folder}: {error.strerror or error}") from error
 
 
 def folder_name(finding: dict[str, Any]) -> str:
@@ -54,8 +66,24 @@ def write_dossier(dossier: Dossier, folder: Path, language: Language) -> Path:
     folder : Path
         Made where it is not there; files of an earlier dossier are replaced.
     language : {"en", "zh"}
+
+    Raises
+    ------
+    UsageError
+        The folder holds other files, or cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    with writable(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()) and not (folder / _MANIFEST).is_file():
+        raise UsageError(
+            f"{folder} holds other files, which a dossier might replace: name an empty folder, a new one, or one that"
+            " holds an earlier dossier"
+        )
+    with writable(folder):
+        return _written(dossier, folder, language)
+
+
+def _written(dossier: Dossier, folder: Path, language: Language) -> Path:
     told = _failures_table(dossier, language)
     tables = {
         "failures.csv": told,
@@ -92,7 +120,7 @@ def _write_manifest(dossier: Dossier, folder: Path, tables: dict[str, pl.DataFra
             for name in names
         ],
     }  # fmt: skip
-    (folder / "manifest.json").write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
+    (folder / _MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=2) + "\n", encoding="utf-8")
 
 
 def _page(dossier: Dossier, language: Language, rows: dict[str, int]) -> str:

@@ -12,7 +12,7 @@ from scipy import stats
 
 from diagnostics.batch_settings import BatchSettings
 from diagnostics.batches.discoveries import discrete_q_values, q_values
-from diagnostics.batches.exposure import AGE, COUNTS, exposure
+from diagnostics.batches.exposure import AGE, COUNTS, checked_arguments, exposure
 from diagnostics.batches.looks import Look, looks_taken, over_looks
 from diagnostics.batches.reference import Cells, Reference, reference
 from diagnostics.batches.shrinkage import CAUTIOUS, CAUTIOUS_OFTEN, Usual, overdispersion_p, shrunken, usual_ratios
@@ -132,6 +132,7 @@ def _cells_of(
     periods: pl.DataFrame | None,
 ) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Return cells in a fixed order, and how many devices each group has."""
+    checked_arguments(table, strata, places)
     split = [*strata, *(name for name in places if name not in strata)]
     if "device" in table.columns:
         cells = exposure(table, split, age_bands_days=age_bands_days, periods=periods)

@@ -49,6 +49,7 @@ def exposure(
     UsageError
         A column is missing, or a row contradicts itself; the message names it.
     """
+    checked_arguments(devices, strata)
     changing = [] if periods is None else [name for name in strata if name in periods.columns]
     fixed = [name for name in strata if name not in changing]
     rows = checked_devices(devices, [*fixed, *(["born"] if age_bands_days else [])])
@@ -81,6 +82,31 @@ def exposure(
     return pl.concat(summed).sort(keys)
 
 
+def checked_arguments(table: object, *columns: object) -> None:
+    """Refuse what an analyst easily gives instead of a table and of lists of columns.
+
+    Raises
+    ------
+    UsageError
+        With what to give.
+    """
+    if not isinstance(table, pl.DataFrame):
+        raise UsageError(
+            f"a polars.DataFrame is needed, not {type(table).__name__}; polars.from_pandas() makes one of pandas'"
+        )
+    for names in columns:
+        if isinstance(names, str):
+            raise UsageError(f"strata and places are lists of columns: [{names!r}], not {names!r}")
+
+
+_NEEDED_DAYS = {
+    "entered": "the first day at risk",
+    "left": "the day after the last one seen",
+    "failed": "the day of the first failure, empty where there was none",
+    "born": "the day on which its age is 0",
+}
+
+
 def checked_devices(devices: pl.DataFrame, columns: Sequence[str] = ()) -> pl.DataFrame:
     """Return the device table with plain types.
 
@@ -97,7 +123,8 @@ def checked_devices(devices: pl.DataFrame, columns: Sequence[str] = ()) -> pl.Da
     for name in dates:
         if devices.schema[name] not in (pl.Date, pl.Null):
             raise UsageError(
-                f"device table, column {name}: {devices.schema[name]} is no date; cast it with .cast(pl.Date)"
+                f"device table, column {name}: a day (pl.Date) is needed, not {devices.schema[name]};"
+                f" {_NEEDED_DAYS[name]}"
             )
     rows = devices.with_columns(pl.col("device", "group").cast(pl.String), pl.col(dates).cast(pl.Date))
     wrong = (

@@ -47,7 +47,7 @@ def test_list_shows_what_stands_out(metriage: Run, lot_site: Site) -> None:
     assert 0 == done.code
     assert "B-7" in done.out
     assert "L3" not in done.out
-    assert "1 groups to act on, 0 to watch" in done.out
+    assert "groups to act on: 1, to watch: 0" in done.out
     assert "L3" in every.out
 
 
@@ -202,3 +202,41 @@ def test_show_of_a_time_looked_at_apart_has_its_meters(metriage: Run, site: Site
     assert [("m1", "observed", True)] == [
         (row["meter_id"], row["ended"], row["failed"] is not None) for row in document["meters"]
     ]
+
+
+def test_dossier_replaces_no_files_of_others(metriage: Run, lot_site: Site, tmp_path: Path) -> None:
+    """A fleet has a registry.csv, too; an earlier dossier is replaced."""
+    (tmp_path / "registry.csv").write_text("mine")
+
+    refused = metriage("batch", "show", "B-7", "--out", tmp_path, "--dir", lot_site.folder)
+    fresh = metriage("batch", "show", "B-7", "--out", tmp_path / "new", "--dir", lot_site.folder)
+    again = metriage("batch", "show", "B-7", "--out", tmp_path / "new", "--dir", lot_site.folder)
+
+    assert (2, 0, 0) == (refused.code, fresh.code, again.code)
+    assert "holds other files" in refused.err
+    assert "mine" == (tmp_path / "registry.csv").read_text()
+
+
+def test_folder_that_cannot_be_written_is_told_of(metriage: Run, lot_site: Site, tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("x")
+
+    for command in (("show", "B-7", "--out"), ("list", "--pictures")):
+        done = metriage("batch", *command, file / "sub", "--dir", lot_site.folder)
+
+        assert 2 == done.code
+        assert "cannot write to" in done.err
+        assert "Traceback" not in done.err
+
+
+def test_unknown_scope_fault_or_group_is_refused_with_those_that_there_are(metriage: Run, lot_site: Site) -> None:
+    scope = metriage("batch", "list", "--scope", "lot", "--dir", lot_site.folder)
+    fault = metriage("batch", "list", "--fault", "nix", "--dir", lot_site.folder)
+    other = metriage("batch", "show", "B-7", "--scope", "region", "--dir", lot_site.folder)
+    before = metriage("batch", "show", "B-7", "--as-of", "2020-01-01", "--dir", lot_site.folder)
+
+    assert (2, 2, 2, 2) == (scope.code, fault.code, other.code, before.code)
+    assert "production_batch" in scope.err
+    assert "coil" in fault.err
+    assert "it is the name of a" in other.err
+    assert "by 2020-01-01; the first one did on" in " ".join(before.err.split())

@@ -156,3 +156,15 @@ def test_merging_strata_keeps_days_and_failures(drawn: list[tuple[int, int, bool
     found = exposure(rows, ["cold"], age_bands_days=(14, 30)).group_by("group").agg(columns).sort("group")
 
     assert_frame_equal(expected, found)
+
+
+def test_what_analysts_easily_give_instead_is_refused_with_what_to_give() -> None:
+    """A table of pandas, a column's name alone, and whether instead of when it failed."""
+    devices = table(device("a", 0, 30, cold=True))
+
+    with pytest.raises(UsageError, match=r"polars\.from_pandas"):
+        exposure(devices.to_dict(as_series=False))  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match=r"\['cold'\], not 'cold'"):
+        exposure(devices, "cold")
+    with pytest.raises(UsageError, match="the day of the first failure, empty where there was none"):
+        exposure(devices.with_columns(pl.lit(value=True).alias("failed")))
