@@ -116,9 +116,11 @@ def _told(
         # What meters in like cold have elsewhere, too, is the cold's.
         observed = float(str(row["observed"]))
         by_cold = observed < NO_EXCESS_RATIO * expected or p_value > NO_EXCESS_P
+    others = overlaps.filter(pl.col("answer") == "other")
     if row["verdict"] == "not_separable":
-        cause = "unknown"
-    elif (others := overlaps.filter(pl.col("answer") == "other")).height:
+        # Group and place coincide; whether a lot within it carries the failures may be told all the same.
+        cause = str(_OWN.get(others["other_scope"][0]) or "unknown") if others.height else "unknown"
+    elif others.height:
         cause = _OWN.get(others["other_scope"][0]) or _of_place(fault, failed)
     elif narrower is not None:
         cause = _OWN.get(narrower) or _of_place(fault, failed)

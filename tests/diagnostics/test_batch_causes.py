@@ -112,3 +112,16 @@ def test_region_is_a_case_of_the_cold_only_where_like_cold_does_the_same_elsewhe
 
     assert "low_temperature" == told_of(known, "coil", ("region", "A", 100, "act", 50, 17.0))["region", "A"].cause
     assert "unknown" == told_of(odd, "coil", ("region", "C", 100, "act", 50, 1.0))["region", "C"].cause
+
+
+def test_lot_is_named_even_where_its_vendor_cannot_be_told_from_his_place() -> None:
+    """His nine other lots fail as all do: the text says so, and the cause must not contradict it."""
+    vendors = ["V" if number < 200 else "W" for number in range(METERS)]
+    cohort = cohort_of("coil", range(12), module_vendor=vendors)
+
+    told = told_of(
+        cohort, "coil", ("module_vendor", "V", 200, "not_separable", 13, 2.0),
+        ("production_batch", "L00", 20, "act", 12, 0.2),
+    )  # fmt: skip
+
+    assert "production_batch" == told["module_vendor", "V"].cause
