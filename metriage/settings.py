@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Meta
 
 from diagnostics.batch_settings import BatchSettings
-from diagnostics.batches.cohort_settings import CohortSettings
+from diagnostics.cohort_settings import CohortSettings
 from diagnostics.settings import ProfileSettings, RuleSettings
 from ingest.decoders import shapes
 from ingest.settings import BrokerSettings, CodecSettings, IngestSettings, MetricsSettings, check_zone

@@ -16,7 +16,7 @@ from datetime import date, datetime
 
 import polars as pl
 
-from diagnostics.batches.cohort_settings import CohortSettings
+from diagnostics.cohort_settings import CohortSettings
 from diagnostics.facts import Facts
 from diagnostics.shelter import of_kind
 from lake.vocabulary import BATCH_SCOPES, FAULTS, INSTALLATIONS
