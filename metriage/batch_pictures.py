@@ -182,7 +182,7 @@ def scope_timeline(history: pl.DataFrame, file: Path, *, scope: str, fault: str,
     axis = figure.add_subplot()
     lines = history.sort("key", "as_of").with_columns((pl.col("observed") - pl.col("expected")).alias("difference"))
     if lines["as_of"].n_unique() < 2:
-        _nothing(axis, spoken)
+        _nothing(axis, spoken, "one_diagnosis")
         return _saved(figure, file)
     last = lines.unique("key", keep="last", maintain_order=True)
     ranked = last.sort(pl.col("verdict").replace_strict(_RANK, default=3), pl.col("difference").abs(),
@@ -263,9 +263,9 @@ def _dates(axes: Sequence[Axes]) -> None:
         axis.xaxis.set_major_formatter(mdates.ConciseDateFormatter(locator))  # type: ignore[no-untyped-call]
 
 
-def _nothing(axis: Axes, language: Language) -> None:
+def _nothing(axis: Axes, language: Language, why: str = "nothing_to_draw") -> None:
     axis.set_axis_off()
-    axis.text(0.5, 0.5, said("nothing_to_draw", language), transform=axis.transAxes, ha="center", va="center",
+    axis.text(0.5, 0.5, said(why, language), transform=axis.transAxes, ha="center", va="center",
               fontsize=12, color=QUIET)  # fmt: skip
 
 

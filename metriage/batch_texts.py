@@ -77,7 +77,8 @@ _SAID: Mapping[str, tuple[str, str]] = {
         "共 {groups} 组，按历次诊断。",
     ),
     "places_sentence": ("Failures in each place, and what others there let expect.", "各地实际故障数与当地预期数。"),
-    "nothing_to_draw": ("nothing to draw before a second diagnosis", "需至少两次诊断方可绘制"),
+    "nothing_to_draw": ("nothing to draw yet", "暂无可绘制数据"),
+    "one_diagnosis": ("nothing to draw before a second diagnosis", "需至少两次诊断方可绘制"),
     # tables
     "batch_findings": ("Groups of meters", "分组诊断结果"),
     "no_batches": ("no group of meters stands out", "没有异常的分组"),

@@ -101,7 +101,7 @@ def test_timeline_of_any_length(tmp_path: Path, texts: list[str], weeks: int) ->
 def test_timeline_of_a_scope_needs_two_diagnoses(tmp_path: Path, texts: list[str]) -> None:
     """With one there is no line."""
     scope_timeline(groups("A", verdict="act"), tmp_path / "s.png", scope="production_batch", fault="coil")
-    assert "nothing to draw yet" in texts
+    assert "nothing to draw before a second diagnosis" in texts
 
     scope_timeline(groups("A", days=2, verdict="act"), tmp_path / "s.png", scope="production_batch", fault="coil")
     assert "A" in texts
