@@ -6,10 +6,9 @@ import polars as pl
 
 from diagnostics.features import View
 
-LEAST_METERS = 4
-LEAST_SHARE = 0.06
+LEAST_METERS, LEAST_SHARE = 4, 0.06  # that must show it: meters, and their share of those that were as cold
 HARD_SEVERITY = 1  # of a code that is believed, whatever others send
-COLD_C = -3.0
+COLD_C = -3.0  # at the meter
 NEAR_DAYS = 2  # a sign may follow the cold by so many days
 
 

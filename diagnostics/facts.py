@@ -68,7 +68,10 @@ def with_place(days: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     others of its region and kind of installation measured, or else supposed from the air
     (:mod:`diagnostics.shelter`); and ``case_measured``, whether it was by itself.
     """
-    placed = days.join(facts.meters.select("meter_id", *BESIDE), on="meter_id", how="left", maintain_order="left")
+    # Joined are the keys alone: a join copies all columns of a row.
+    placed = days.select("meter_id", "day", "ambient_min_c", "ambient_max_c").join(
+        facts.meters.select("meter_id", *BESIDE), on="meter_id", how="left", maintain_order="left"
+    )
     weather = facts.weather.filter(~pl.col("forecast").fill_null(value=False))
     air = weather.select(
         "region",
@@ -100,8 +103,9 @@ def with_place(days: pl.DataFrame, facts: Facts) -> pl.DataFrame:
     )
     for part in (driven, measured):
         beside = beside.join(part, on=place, how="left", maintain_order="left")
-    return beside.with_columns(
+    found = beside.with_columns(
         pl.coalesce("ambient_min_c", "others_min_c", "supposed_min_c").alias("case_min_c"),
         pl.coalesce("ambient_max_c", "others_max_c", "supposed_max_c").alias("case_max_c"),
         pl.col("ambient_min_c").is_not_null().alias("case_measured"),
-    ).drop("kind", "others_min_c", "others_max_c", "supposed_min_c", "supposed_max_c")
+    ).select(*BESIDE, "air_min_c", "air_max_c", "precipitation_mm", "case_min_c", "case_max_c", "case_measured")
+    return days.hstack(found)

@@ -13,7 +13,7 @@ from diagnostics.settings import FreezeSettings
 PAST_DAYS, LEAST_PAST_DAYS = 30, 14  # that tell whether a home uses water every day
 COLDEST_DAYS, LEAST_COLDEST_DAYS = 30, 10  # that tell what cold its pipe has borne
 SPELL_DAYS = 4  # in which the cold that stopped it lies
-BEFORE_DAYS = 60
+BEFORE_DAYS = 60  # that tell how many homes stop without frost
 PRIOR_METER_DAYS = 400.0  # the rate of all homes stands for so many
 
 
@@ -30,7 +30,8 @@ def stops_by_frost(days: pl.DataFrame, settings: FreezeSettings) -> pl.DataFrame
     Returns
     -------
     polars.DataFrame
-        ``meter_id, stop_day, frozen_share`` (1 − expected ÷ observed, at least 0), ``observed``, ``expected``.
+        ``meter_id, stop_day, frozen_share`` (1 − expected ÷ observed, at least 0) [1], ``observed, expected`` stops
+        around it, and ``record``: whether it was as cold as on no day of the month before.
     """
     meter = "meter_id"
     flow = pl.col("day_m3") > 0

@@ -139,7 +139,18 @@ class FrozenRegisterSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=
     act_days: Annotated[Count, Meta(description="Such days that mean act [days]")] = 2
 
 
-class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LotSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When the lot is a sign: far more of its meters are sure to have the same than chance would have it."""
+
+    lot_p_value: Annotated[
+        float,
+        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
+    ] = 0.001
+    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
+    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
+
+
+class StuckSettings(LotSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A register that stands in a home that used water every day, with a sign that the home is not just empty."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
@@ -183,18 +194,12 @@ class StuckSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     thawed_days: Annotated[
         Count, Meta(description="Days above 0 °C since such a stop, after which it should be over [days]")
     ] = 4
-    lot_p_value: Annotated[
-        float,
-        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
-    ] = 0.001
-    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
-    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
     lot_excess: Annotated[
         float, Meta(description="Share of the lot's standing meters beyond what is expected [1]", ge=0, lt=1)
     ] = 0.5
 
 
-class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LossSettings(LotSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Draws of water that count less, or more, than they did, all by one factor, while their number stays."""
 
     enabled: Annotated[bool, Meta(description="Whether the rule runs")] = True
@@ -243,12 +248,6 @@ class LossSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     weak_share: Annotated[
         float, Meta(description="Sensing amplitude to its baseline that makes a watch an act [1]", gt=0, lt=1)
     ] = 0.87
-    lot_p_value: Annotated[
-        float,
-        Meta(description="Largest chance of so many in the lot, by which the lot is a sign [1]", gt=0, lt=1),
-    ] = 0.001
-    lot_meters: Annotated[Count, Meta(description="Meters of the lot that it needs")] = 3
-    lot_ratio: Annotated[float, Meta(description="Least ratio to what is expected of the lot [1]", gt=1)] = 4.0
     trickle_share: Annotated[
         float, Meta(description="Share of the usual day, on most days, that means watch [1]",
                     gt=0, lt=1)

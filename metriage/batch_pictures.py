@@ -17,13 +17,12 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.text import Text
 from scipy import stats
 
 from metriage.batch_texts import fault_title, said, scope_title
 from metriage.labels import Language
-from metriage.picture_parts import BAD, NORMAL, QUIET, SECOND, WARN
-from metriage.picture_story import cjk_font, font_families, plain
+from metriage.picture_parts import BAD, NORMAL, QUIET, SECOND, WARN, saved
+from metriage.picture_story import cjk_font, plain
 
 _MOST_NAMED = 10
 _MOST_LINES = 400  # beyond these the quiet ones are no longer told apart
@@ -63,7 +62,7 @@ def funnel_picture(
     )
     if shown.is_empty():
         _nothing(axis, spoken)
-        return _saved(figure, file)
+        return saved(figure, file)
     expected = shown["expected"].to_numpy()
     ratio = np.maximum(shown["observed"].to_numpy() / expected, _LEAST_RATIO)
     _limits(axis, float(expected.min()), float(expected.max()), spoken)
@@ -96,7 +95,7 @@ def funnel_picture(
     figure.legend(loc="outside lower center", fontsize=8.5, frameon=False, ncols=6)  # names fill the room above
     title = said("funnel_title", spoken).format(scope=scope_title(scope, spoken), fault=fault_title(fault, spoken))
     _title(figure, title, said("funnel_sentence", spoken).format(groups=f"{rows.height:,}"))
-    return _saved(figure, file)
+    return saved(figure, file)
 
 
 def _limits(axis: Axes, low: float, high: float, language: Language) -> None:
@@ -145,7 +144,7 @@ def group_timeline(
     if len(days) < 2:
         _nothing(upper, spoken)
         lower.set_axis_off()
-        return _saved(figure, file)
+        return saved(figure, file)
     t = mdates.date2num(list(days))  # type: ignore[no-untyped-call]
     seen, due = np.asarray(observed, dtype=np.float64), np.asarray(expected, dtype=np.float64)
     upper.step(t, seen, where="post", color=BAD, lw=1.8, label=said("observed_line", spoken))
@@ -161,7 +160,7 @@ def group_timeline(
     _dates((upper, lower))
     sentence = said("timeline_sentence", spoken).format(observed=f"{seen[-1]:.0f}", expected=f"{due[-1]:.1f}")
     _title(figure, plain(title, 90), sentence)
-    return _saved(figure, file)
+    return saved(figure, file)
 
 
 def scope_timeline(history: pl.DataFrame, file: Path, *, scope: str, fault: str, language: Language = "en") -> Path:
@@ -183,7 +182,7 @@ def scope_timeline(history: pl.DataFrame, file: Path, *, scope: str, fault: str,
     lines = history.sort("key", "as_of").with_columns((pl.col("observed") - pl.col("expected")).alias("difference"))
     if lines["as_of"].n_unique() < 2:
         _nothing(axis, spoken, "one_diagnosis")
-        return _saved(figure, file)
+        return saved(figure, file)
     last = lines.unique("key", keep="last", maintain_order=True)
     ranked = last.sort(pl.col("verdict").replace_strict(_RANK, default=3), pl.col("difference").abs(),
                        descending=[False, True])  # fmt: skip
@@ -205,7 +204,7 @@ def scope_timeline(history: pl.DataFrame, file: Path, *, scope: str, fault: str,
     _title(figure, said("scope_timeline_title", spoken).format(scope=scope_title(scope, spoken),
                                                                fault=fault_title(fault, spoken)),
            said("scope_timeline_sentence", spoken).format(groups=f"{last.height:,}"))  # fmt: skip
-    return _saved(figure, file)
+    return saved(figure, file)
 
 
 def places_picture(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str, language: Language = "en") -> Path:
@@ -225,7 +224,7 @@ def places_picture(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str,
     axis = figure.add_subplot()
     if not rows:
         _nothing(axis, spoken)
-        return _saved(figure, file)
+        return saved(figure, file)
     at = np.arange(len(rows))[::-1]
     axis.barh(at + 0.19, [row["observed"] for row in rows], 0.36, color=BAD, label=said("observed_line", spoken))
     axis.barh(at - 0.19, [row["expected"] for row in rows], 0.36, color=NORMAL, label=said("expected_line", spoken))
@@ -235,7 +234,7 @@ def places_picture(rows: Sequence[Mapping[str, Any]], file: Path, *, title: str,
     axis.set_axisbelow(True)
     axis.legend(loc="lower right", fontsize=8.5, framealpha=0.9)
     _title(figure, plain(title, 90), said("places_sentence", spoken))
-    return _saved(figure, file)
+    return saved(figure, file)
 
 
 def _figure(height: float = 5.6) -> Figure:
@@ -267,14 +266,3 @@ def _nothing(axis: Axes, language: Language, why: str = "nothing_to_draw") -> No
     axis.set_axis_off()
     axis.text(0.5, 0.5, said(why, language), transform=axis.transAxes, ha="center", va="center",
               fontsize=12, color=QUIET)  # fmt: skip
-
-
-def _saved(figure: Figure, file: Path) -> Path:
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        text.set_fontfamily(font_families())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    figure.savefig(part, format="png")
-    part.replace(file)
-    return file

@@ -14,7 +14,6 @@ import polars as pl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.text import Text
 
 from metriage.picture_marks import (
     Floats,
@@ -48,6 +47,7 @@ from metriage.picture_parts import (
     finish,
     legend,
     note,
+    saved,
 )
 from metriage.picture_story import (
     Story,
@@ -55,7 +55,6 @@ from metriage.picture_story import (
     cjk_font,
     days_of,
     end_of,
-    font_families,
     is_synthetic,
     plain,
     story_of,
@@ -109,14 +108,7 @@ def finding_picture(
     painter = _PAINTERS.get(fault, _paint_register)
     sentence = painter(figure, story) if story.readings.height else _paint_nothing(figure, story)
     _write_title(figure, finding, sentence, story, chosen)
-    for text in figure.findobj(Text):
-        text.set_parse_math(False)
-        text.set_fontfamily(font_families())
-    file.parent.mkdir(parents=True, exist_ok=True)
-    part = file.with_name(f"{file.name}.part")
-    figure.savefig(part, format="png")
-    part.replace(file)
-    return file
+    return saved(figure, file)
 
 
 def _paint_register(figure: Figure, story: Story) -> str:

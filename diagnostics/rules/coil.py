@@ -23,6 +23,7 @@ from diagnostics.settings import (
     FrozenRegisterSettings,
     JumpSettings,
     LossSettings,
+    LotSettings,
     MagnetSettings,
     ReversedSettings,
     SignalSettings,
@@ -239,11 +240,15 @@ def signal(seen: View, settings: SignalSettings) -> pl.DataFrame:
         .collect()
     )
     # A step of many times what the amplitude wanders by is a change of the element, though it still counts.
-    told_days = seen.days.filter(share.is_not_null())
-    steps = told_days.group_by("meter_id", maintain_order=True).agg(
-        share.tail(settings.step_days).max().alias("step_share"),
-        (share.diff().abs().median() * MAD_OF_DIFFERENCES).alias("wanders"),
-        pl.col("case_min_c").tail(settings.step_days).max().alias("step_warmest_c"),
+    told_days = seen.days.lazy().filter(share.is_not_null())
+    steps = (
+        told_days.group_by("meter_id", maintain_order=True)
+        .agg(
+            share.tail(settings.step_days).max().alias("step_share"),
+            (share.diff().abs().median() * MAD_OF_DIFFERENCES).alias("wanders"),
+            pl.col("case_min_c").tail(settings.step_days).max().alias("step_warmest_c"),
+        )
+        .collect()
     )
     hits = hits.join(steps, on="meter_id", how="left", maintain_order="left")
     step = (
@@ -338,9 +343,9 @@ def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
     strong = pl.any_horizontal(sign.is_not_null() for what, sign in signs.items() if what not in WEAK_SIGNS)
     # Who leaves may use less before, and shuts the main tap behind a leak: these two say the same.
     leaving = pl.any_horizontal(signs[what].is_not_null() for what in LEAVING_SIGNS)
-    weak = pl.sum_horizontal(leaving.cast(pl.Int64), signs["sign_course"].is_not_null().cast(pl.Int64))
+    weak = leaving & signs["sign_course"].is_not_null()
     days = pl.col("still_days")
-    sure = (strong & (days >= settings.act_days)) | ((weak > 1) & (days >= settings.weak_days))
+    sure = (strong & (days >= settings.act_days)) | (weak & (days >= settings.weak_days))
     hits = with_lot(seen, hits, sure, _faint(seen, settings.weak_share))
     # Homes of a bad lot stand empty, too: most of those that stand must be beyond what other lots have now.
     excess = (1 - pl.col("lot_expected") / pl.col("lot_hits")).alias("lot_excess")
@@ -368,11 +373,13 @@ def _with_signs(seen: View, settings: StuckSettings) -> pl.DataFrame:
 
 def _faint(seen: View, share: float) -> pl.DataFrame:
     """Return the meters whose sensing amplitude is below a share of its baseline now."""
-    told = seen.days.filter(pl.col("coil_share").is_not_null()).group_by("meter_id").agg(pl.col("coil_share").tail(3))
+    told = (
+        seen.days.select("meter_id", "coil_share").drop_nulls().group_by("meter_id").agg(pl.col("coil_share").tail(3))
+    )
     return told.filter(pl.col("coil_share").list.max() <= share).select("meter_id")
 
 
-def _bad_lot(settings: StuckSettings | LossSettings) -> pl.Expr:
+def _bad_lot(settings: LotSettings) -> pl.Expr:
     """Tell whether the meter is of a lot of which far more are sure to have the same than chance would have it."""
     return (
         (pl.col("lot_p_value") <= settings.lot_p_value)
@@ -386,11 +393,11 @@ def _still_standing(seen: View, settings: StuckSettings) -> pl.DataFrame:
 
     It raises nothing: whoever acted before keeps acting while it stands.
     """
-    told = seen.days.filter(pl.col("volume_readings") > 0).group_by("meter_id", maintain_order=True).agg(
+    told = seen.days.lazy().filter(pl.col("volume_readings") > 0).group_by("meter_id", maintain_order=True).agg(
         pl.len().alias("n"),
         (pl.col("day_m3") == 0).fill_null(value=True).reverse().cum_prod().sum().cast(pl.Int64).alias("still_days"),
         pl.col("total_m3", "last_flow_ts", "last_ts").last(),
-    )  # fmt: skip
+    ).collect()  # fmt: skip
     before = pl.col("n") - pl.col("still_days")
     hits = told.filter(
         (pl.col("total_m3") >= settings.before_days * settings.usual_m3)
@@ -593,10 +600,12 @@ def _changed_draws(seen: View, settings: LossSettings) -> pl.DataFrame:
     since = pl.int_range(pl.len()).reverse() < pl.col("draw_apart_days").last() + APART_LATE_DAYS
     three = ("size", "flow", "peak")
     fell = (
-        seen.days.filter(pl.col("draw_change").is_not_null())
+        seen.days.lazy()
+        .filter(pl.col("draw_change").is_not_null())
         .group_by("meter_id")
         .agg(pl.col("day", "first_ts").filter(since).first())
         .rename({"day": "fell_on", "first_ts": "onset"})
+        .collect()
     )
     beside = seen.days.lazy().join(fell.lazy(), on="meter_id", maintain_order="left")
     # After an empty spell other people may live there.
